@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: MIT */
+/** @file weir.h
+ *  All of Weir's public headers. */
+#ifndef WEIR_WEIR_H
+#define WEIR_WEIR_H
+
+#include <weir/alloc.h>
+
+#endif
