@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT
+ * The table of options and its reader; see option.h. To add an option: a field in struct wr_options and a row here. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "base/option.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/text.h"
+
+struct wr_options wr_options;
+
+enum kind { WORD, BYTES, PATH };
+
+static const struct option {
+    const char *name;
+    enum kind kind;
+    void *value;        /* int for WORD, size_t for BYTES, char[] for PATH */
+    const char *values; /* WORD: the words it takes, in the order of their numbers; else a description */
+    const char *initial;
+    const char *help;
+} option[] = {
+    {"WEIR_CHECK", WORD, &wr_options.check, "0|1", "0",
+     "1: check every free and every list in full, at several times the cost, to find misuse of blocks"},
+    {"WEIR_INHERIT", WORD, &wr_options.inherit, "0|1", "1",
+     "0: take Weir out of LD_PRELOAD for the programs that this one starts"},
+    {"WEIR_PURGE", WORD, &wr_options.purge, "dontneed|free|never", "dontneed",
+     "how free pages go back: at once, under memory pressure (MADV_FREE), or not at all"},
+    {"WEIR_REPORT", PATH, wr_options.report, "PATH", "",
+     "append the statistics as one line of JSON to this file at exit"},
+    {"WEIR_SLACK", BYTES, &wr_options.slack, "BYTES[K|M|G]", "4M",
+     "free memory that may always stay resident; the bound is the larger of this and an eighth of what is used"},
+    {"WEIR_STATS", WORD, &wr_options.stats, "0|1|json", "0",
+     "write statistics to standard error at exit, as text or JSON; counts every call, so the program runs slower"},
+    {"WEIR_STRICT", WORD, &wr_options.strict, "0|1", "0", "1: freeing a pointer that Weir never gave is fatal"},
+    {"WEIR_VERBOSE", WORD, &wr_options.verbose, "0|1", "0",
+     "1: say at start that Weir is active and how, and why memory was refused"},
+};
+
+/** Copies the word at `index` of "a|b|c" to buf; false past the last. */
+static bool word_at(const char *words, unsigned index, char *buf, size_t size)
+{
+    for (; index > 0; index--) {
+        words = strchr(words, '|');
+        if (words == NULL)
+            return false;
+        words++;
+    }
+    size_t length = strcspn(words, "|");
+    length = wr_min(length, size - 1);
+    memcpy(buf, words, length);
+    buf[length] = '\0';
+    return true;
+}
+
+/** The number of `value` among the option's words, or -1; *nearest is then the number of the one most like it. */
+static int find_word(const struct option *o, const char *value, unsigned *nearest)
+{
+    char word[32];
+    unsigned best = 10;
+    *nearest = 0;
+    for (unsigned i = 0; word_at(o->values, i, word, sizeof word); i++) {
+        unsigned distance = wr_text_distance(value, word);
+        if (distance == 0)
+            return (int)i;
+        if (distance < best) {
+            best = distance;
+            *nearest = i;
+        }
+    }
+    return -1;
+}
+
+/** Parses `value` and, if `keep`, puts it in force. False if it is none that the option takes. */
+static bool parse(const struct option *o, const char *value, bool keep)
+{
+    unsigned nearest;
+    size_t bytes;
+    int word;
+    switch (o->kind) {
+    case WORD:
+        word = find_word(o, value, &nearest);
+        if (word >= 0 && keep)
+            *(int *)o->value = word;
+        return word >= 0;
+    case BYTES:
+        if (!wr_text_parse_bytes(value, &bytes))
+            return false;
+        if (keep)
+            *(size_t *)o->value = bytes;
+        return true;
+    default:
+        if (strlen(value) >= sizeof wr_options.report)
+            return false;
+        if (keep)
+            strcpy(o->value, value);
+        return true;
+    }
+}
+
+static WR_COLD void warn_value(const struct option *o, const char *value)
+{
+    char word[32] = "";
+    unsigned nearest;
+    if (o->kind == WORD && find_word(o, value, &nearest) < 0 && word_at(o->values, nearest, word, sizeof word))
+        wr_message("warning: %s=%s is none of %s; did you mean %s? Using the default, %s", o->name, value, o->values,
+                   word, o->initial);
+    else
+        wr_message("warning: %s=%s is not of the form %s; using the default, %s", o->name, value, o->values,
+                   o->initial);
+}
+
+/** Names that the weir command or the build's tests use for themselves. */
+static bool is_ours_elsewhere(const char *name)
+{
+    return strcmp(name, "WEIR_PRELOAD") == 0 || strncmp(name, "WEIR_TEST_", 10) == 0 ||
+           strcmp(name, "WEIR_LIBDIR") == 0;
+}
+
+/** Warns if `entry`, "WEIR_…=…" of the environment, is no option of ours. */
+static void check_name(const char *entry)
+{
+    char name[40];
+    size_t length = strcspn(entry, "=");
+    if (length >= sizeof name)
+        return;
+    memcpy(name, entry, length);
+    name[length] = '\0';
+    const struct option *nearest = option;
+    unsigned best = 10;
+    for (size_t i = 0; i < WR_COUNT(option); i++) {
+        unsigned distance = wr_text_distance(name, option[i].name);
+        if (strcmp(name, option[i].name) == 0)
+            return;
+        if (distance < best) {
+            best = distance;
+            nearest = &option[i];
+        }
+    }
+    if (!is_ours_elsewhere(name))
+        wr_message("warning: %s is not an option; did you mean %s? (`weir options` lists them)", name, nearest->name);
+}
+
+void wr_option_read(void)
+{
+    for (size_t i = 0; i < WR_COUNT(option); i++) {
+        const char *value = secure_getenv(option[i].name);
+        if (value == NULL || *value == '\0' || !parse(&option[i], value, true))
+            parse(&option[i], option[i].initial, true);
+    }
+}
+
+void wr_option_warn(void)
+{
+    for (size_t i = 0; i < WR_COUNT(option); i++) {
+        const char *value = secure_getenv(option[i].name);
+        if (value != NULL && *value != '\0' && !parse(&option[i], value, false))
+            warn_value(&option[i], value);
+    }
+    if (environ == NULL || secure_getenv("PATH") == NULL)
+        return; /* a process without PATH is either privileged or bare; nobody misspelt anything for it */
+    for (char **entry = environ; *entry != NULL; entry++)
+        if (strncmp(*entry, "WEIR_", 5) == 0)
+            check_name(*entry);
+}
+
+/** Bytes with the largest suffix that loses nothing. */
+static void add_short_bytes(struct wr_text *text, size_t bytes)
+{
+    unsigned u = 0;
+    for (; u < 3 && bytes != 0 && bytes % 1024 == 0; u++)
+        bytes /= 1024;
+    wr_text_add(text, "%zu", bytes);
+    if (u > 0)
+        wr_text_add(text, "%c", " KMG"[u]);
+}
+
+bool wr_option_row(unsigned index, struct wr_option_row *row)
+{
+    if (index >= WR_COUNT(option))
+        return false;
+    const struct option *o = &option[index];
+    *row = (struct wr_option_row){.name = o->name, .values = o->values, .initial = o->initial, .help = o->help};
+    struct wr_text text = WR_TEXT(row->current);
+    if (o->kind == WORD)
+        word_at(o->values, *(unsigned *)o->value, row->current, sizeof row->current);
+    else if (o->kind == BYTES)
+        add_short_bytes(&text, *(size_t *)o->value);
+    else
+        wr_text_add(&text, "%s", (const char *)o->value);
+    return true;
+}
