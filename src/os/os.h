@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT
+ * The contract with the operating system. Only src/os makes system calls that concern memory, threads or time.
+ *
+ * Every function keeps errno unless it says otherwise, takes no lock, allocates nothing, and may be called at any time.
+ * Sizes are bytes and multiples of the page; addresses are page-aligned. A failure is a return value, never a message.
+ */
+#ifndef WR_OS_H
+#define WR_OS_H
+
+#include "base/base.h"
+
+/** A range of whole pages. */
+struct wr_range {
+    void *start;
+    size_t size;
+};
+
+/** How pages are given back. */
+enum wr_discard {
+    WR_DISCARD_NOW,   /* MADV_DONTNEED: gone at once, read as zero afterwards */
+    WR_DISCARD_LAZY,  /* MADV_FREE: gone under pressure, content undefined afterwards */
+    WR_DISCARD_NEVER, /* not at all */
+};
+
+/** Bytes of a page, a power of two. */
+size_t wr_os_page_size(void);
+
+/** Zeroed private memory, reserved but not resident; at `hint` if that is free, else anywhere. NULL if refused. */
+void *wr_os_map(void *hint, size_t size);
+
+/** Gives a range of address space back. False if refused (the map-count limit, when it would split a mapping). */
+bool wr_os_unmap(void *start, size_t size);
+
+/** Moves or resizes a mapping of wr_os_map(): to `to` if that is not NULL (replacing nothing: the range must be
+ * reserved by the caller), else in place only. False if refused; then nothing changed. */
+bool wr_os_remap(void *start, size_t size, size_t new_size, void *to);
+
+/** Discards the content of `count` ranges of resident memory, in as few calls as the kernel allows.
+ *  @return the number of leading ranges that are certainly discarded; on refusal less than `count`. */
+size_t wr_os_discard(const struct wr_range *range, size_t count, enum wr_discard how);
+
+/** Whether discarded pages have been seen to read as zero (not under every emulator). Asked once, at start. */
+bool wr_os_discard_zeroes(void);
+
+/** Lets the kernel back a range by huge pages, or forbids it. Advice: failure is ignored. */
+void wr_os_huge_pages(void *start, size_t size, bool wanted);
+
+/** True while the process certainly has one thread: then atomics are not needed. It changes only by what that thread
+ *  itself does outside Weir (pthread_create, pthread_join). */
+WR_INLINE bool wr_os_alone(void);
+
+/** Sleeps until *word is no longer `value` (its low 32 bits), a wake comes, or for no reason. */
+void wr_os_wait(_Atomic uint64_t *word, uint64_t value);
+void wr_os_wake_all(_Atomic uint64_t *word);
+/** Lets another thread run. */
+void wr_os_yield(void);
+
+/** Milliseconds of a monotonic clock that is cheap and coarse (some 4 ms). */
+uint64_t wr_os_now_ms(void);
+
+/** The calling thread's id as tools show it. */
+uint32_t wr_os_thread_id(void);
+
+/** Resident bytes of the process now and at most so far; 0 where the system does not tell. */
+size_t wr_os_resident(void);
+size_t wr_os_peak_resident(void);
+
+/** The program's name, "?" if unknown; writes at most `size` bytes to `buf`. */
+const char *wr_os_program(char *buf, size_t size);
+
+/** Appends `size` bytes to the file at `path` in one write, creating it. False if it cannot. */
+bool wr_os_append(const char *path, const void *data, size_t size);
+
+#if defined(__has_include)
+#if __has_include(<sys/single_threaded.h>)
+#include <sys/single_threaded.h>
+#define WR_HAVE_SINGLE_THREADED 1
+#endif
+#endif
+
+WR_INLINE bool wr_os_alone(void)
+{
+#ifdef WR_HAVE_SINGLE_THREADED
+    return __libc_single_threaded;
+#else
+    return false;
+#endif
+}
+
+#endif

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT
+ * The contract of os.h on Linux. State: what has been learnt of the kernel (does process_madvise work for oneself). */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "os/os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+/* From Linux 6.15 a process may name itself without a descriptor (PIDFD_SELF_THREAD_GROUP of linux/pidfd.h). */
+#define PIDFD_SELF_GROUP (-10001)
+
+_Static_assert(sizeof(struct wr_range) == sizeof(struct iovec) &&
+                   offsetof(struct wr_range, size) == offsetof(struct iovec, iov_len),
+               "a range is an iovec");
+
+enum { BATCH = 512 }; /* ranges in one process_madvise; the kernel takes up to 1,024 */
+
+size_t wr_os_page_size(void)
+{
+    size_t size = getauxval(AT_PAGESZ);
+    return size != 0 ? size : 4096;
+}
+
+void *wr_os_map(void *hint, size_t size)
+{
+    int saved = errno;
+    void *start = mmap(hint, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    errno = saved;
+    return start == MAP_FAILED ? NULL : start;
+}
+
+bool wr_os_unmap(void *start, size_t size)
+{
+    int saved = errno;
+    bool done = munmap(start, size) == 0;
+    errno = saved;
+    return done;
+}
+
+bool wr_os_remap(void *start, size_t size, size_t new_size, void *to)
+{
+    int saved = errno;
+    void *now = to == NULL ? mremap(start, size, new_size, 0)
+                           : mremap(start, size, new_size, MREMAP_MAYMOVE | MREMAP_FIXED, to);
+    errno = saved;
+    return now != MAP_FAILED;
+}
+
+static size_t discard_each(const struct wr_range *range, size_t count, int advice)
+{
+    for (size_t i = 0; i < count; i++)
+        if (madvise(range[i].start, range[i].size, advice) != 0 && errno != EAGAIN)
+            return i;
+    return count;
+}
+
+/** Discards up to BATCH ranges in one call. False if the kernel does not know how; nothing is promised then. */
+static bool discard_batch(const struct wr_range *range, size_t count, int advice)
+{
+    size_t total = 0;
+    for (size_t i = 0; i < count; i++)
+        total += range[i].size;
+    return syscall(SYS_process_madvise, PIDFD_SELF_GROUP, range, count, advice, 0) == (long)total;
+}
+
+size_t wr_os_discard(const struct wr_range *range, size_t count, enum wr_discard how)
+{
+    static _Atomic bool batch_refused; /* learnt once; relaxed, a stale answer costs one system call */
+    int saved = errno, advice = how == WR_DISCARD_LAZY ? MADV_FREE : MADV_DONTNEED;
+    size_t done = 0;
+    if (how == WR_DISCARD_NEVER)
+        return 0;
+    while (count - done > 1 && !atomic_load_explicit(&batch_refused, memory_order_relaxed)) {
+        size_t n = wr_min(count - done, BATCH);
+        if (discard_batch(range + done, n, advice))
+            done += n;
+        else
+            atomic_store_explicit(&batch_refused, true, memory_order_relaxed);
+    }
+    done += discard_each(range + done, count - done, advice);
+    errno = saved;
+    return done;
+}
+
+bool wr_os_discard_zeroes(void)
+{
+    size_t size = wr_os_page_size();
+    volatile char *page = wr_os_map(NULL, size);
+    if (page == NULL)
+        return false;
+    *page = 1;
+    struct wr_range range = {(void *)page, size};
+    bool zeroes = wr_os_discard(&range, 1, WR_DISCARD_NOW) == 1 && *page == 0;
+    wr_os_unmap((void *)page, size);
+    return zeroes;
+}
+
+void wr_os_huge_pages(void *start, size_t size, bool wanted)
+{
+    int saved = errno;
+    madvise(start, size, wanted ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+    errno = saved;
+}
+
+/** The half of a 64-bit word that holds its low bits: what a futex can watch. */
+static uint32_t *futex_word(_Atomic uint64_t *word)
+{
+    return (uint32_t *)word + (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__);
+}
+
+void wr_os_wait(_Atomic uint64_t *word, uint64_t value)
+{
+    int saved = errno;
+    syscall(SYS_futex, futex_word(word), FUTEX_WAIT_PRIVATE, (uint32_t)value, NULL, NULL, 0);
+    errno = saved;
+}
+
+void wr_os_wake_all(_Atomic uint64_t *word)
+{
+    int saved = errno;
+    syscall(SYS_futex, futex_word(word), FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
+    errno = saved;
+}
+
+void wr_os_yield(void) { sched_yield(); }
+
+uint64_t wr_os_now_ms(void)
+{
+    struct timespec now;
+    int saved = errno;
+    if (clock_gettime(CLOCK_MONOTONIC_COARSE, &now) != 0)
+        now = (struct timespec){0};
+    errno = saved;
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+uint32_t wr_os_thread_id(void) { return (uint32_t)syscall(SYS_gettid); }
+
+size_t wr_os_resident(void)
+{
+    char buf[128] = "";
+    int saved = errno, fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    size_t pages = 0;
+    if (fd >= 0) {
+        ssize_t n = read(fd, buf, sizeof buf - 1);
+        close(fd);
+        const char *at = n > 0 ? strchr(buf, ' ') : NULL; /* the second number */
+        for (at = at != NULL ? at + 1 : ""; *at >= '0' && *at <= '9'; at++)
+            pages = pages * 10 + (size_t)(*at - '0');
+    }
+    errno = saved;
+    return pages * wr_os_page_size();
+}
+
+size_t wr_os_peak_resident(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) == 0 ? (size_t)usage.ru_maxrss * 1024 : 0;
+}
+
+const char *wr_os_program(char *buf, size_t size)
+{
+    int saved = errno;
+    ssize_t n = readlink("/proc/self/exe", buf, size - 1);
+    errno = saved;
+    if (n <= 0)
+        return "?";
+    buf[n] = '\0';
+    return buf;
+}
+
+bool wr_os_append(const char *path, const void *data, size_t size)
+{
+    int saved = errno, fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    bool done = fd >= 0 && write(fd, data, size) == (ssize_t)size;
+    if (fd >= 0)
+        close(fd);
+    errno = saved;
+    return done;
+}
