@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT
+ * The exact count of memory: pages used and pages free but resident (slack), and what has gone back.
+ *
+ * Everyone who changes a page's state says so here. Heaps gather what they do and hand it over in batches of
+ * WR_ACCOUNT_BATCH pages, so the shared counters are touched seldom; the sum over them and the heaps is exact, and
+ * wr_account_slack() is short of it by at most a batch for each heap. */
+#ifndef WR_ACCOUNT_H
+#define WR_ACCOUNT_H
+
+#include <stdatomic.h>
+
+#include "core/geometry.h"
+
+enum { WR_ACCOUNT_BATCH = 32 };
+
+/** Pages, signed: handed over in pieces, a piece may be negative. All relaxed: figures that guide, nothing follows from
+ *  their order. */
+extern struct wr_account {
+    _Alignas(
+        WR_CACHE_LINE) _Atomic int64_t used; /* pages of spans and large runs with a live block, or that may have one */
+    _Atomic int64_t slack;                   /* pages free and resident, of arenas and of cached huge mappings */
+    _Atomic uint64_t huge;                   /* bytes of huge blocks in use */
+    _Atomic uint64_t returned, refaulted;    /* bytes given back, and taken again, since the start */
+    _Atomic uint64_t unmapped;               /* of those given back by unmapping, bytes not yet mapped again: what a new
+                                                mapping takes of it counts as refaulted */
+    _Atomic uint64_t purges;                 /* rounds */
+    _Atomic uint64_t peak;                   /* most bytes resident by this account */
+} wr_account WR_HIDDEN;
+
+WR_INLINE void wr_account_add(_Atomic int64_t *counter, int64_t pages)
+{
+    atomic_fetch_add_explicit(counter, pages, memory_order_relaxed);
+}
+
+/** Pages of slack, not below 0. */
+WR_INLINE size_t wr_account_slack(void)
+{
+    int64_t slack = atomic_load_explicit(&wr_account.slack, memory_order_relaxed);
+    return slack > 0 ? (size_t)slack : 0;
+}
+
+/** Bytes used: pages with live blocks, and huge blocks. */
+WR_INLINE size_t wr_account_used(void)
+{
+    int64_t used = atomic_load_explicit(&wr_account.used, memory_order_relaxed);
+    return ((size_t)(used > 0 ? used : 0) << WR_PAGE_SHIFT) +
+           atomic_load_explicit(&wr_account.huge, memory_order_relaxed);
+}
+
+/** Pages that were slack or not resident have become used: `pages` in all, `warm` of them were slack, `again` had been
+ *  returned before. For those without a heap's batch. */
+void wr_account_take(unsigned pages, unsigned warm, unsigned again);
+
+/** `pages` used pages have become slack. */
+void wr_account_give(unsigned pages);
+
+/** Bytes have been given back: by page, or by unmapping. */
+void wr_account_return(uint64_t bytes, bool by_unmapping);
+
+/** `bytes` were mapped anew, to be used: a refault as far as as much was unmapped lately. */
+void wr_account_map(uint64_t bytes);
+
+/** Records the peak; called where the counters grow. */
+void wr_account_note_peak(void);
+
+#endif

@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: MIT
+ * Who has which arena memory lent; see arena.h for the states.
+ *
+ * Arenas are kept by their number of free spans. A span is taken from the fullest arena that has one, pymalloc's rule:
+ * so the emptier ones drain, and go. Lock: wr_arena_lock (WR_RANK_ARENA). No system call is made under it.
+ *
+ * Invariants, under the lock: an arena is in bin[wr_bits_count(free_spans)]; `filled` has a bit for each bin that is
+ * not empty; an arena with every span free, none busy and no pin may be unmapped. */
+#include "core/arena.h"
+
+#include "core/account.h"
+#include "core/space.h"
+
+struct wr_lock wr_arena_lock;
+struct wr_arena_count wr_arena_count;
+
+enum { EMPTY = WR_ARENA_SPANS - 1 }; /* free spans of an empty arena */
+
+static struct {
+    struct wr_arena *bin[WR_ARENA_SPANS]; /* by number of free spans; guarded by: wr_arena_lock */
+    uint64_t filled;                      /* bins that are not empty; guarded by: wr_arena_lock */
+    _Atomic unsigned empty;               /* arenas in bin[EMPTY]; written under the lock, read as a hint */
+} table;
+
+static void lock(void) { wr_lock(&wr_arena_lock, WR_RANK_ARENA); }
+static void unlock(void) { wr_unlock(&wr_arena_lock, WR_RANK_ARENA); }
+
+/* ---- the table of arenas --------------------------------------------------------------------------------------- */
+
+static void note_empty(int change)
+{
+    unsigned now = atomic_load_explicit(&table.empty, memory_order_relaxed);
+    atomic_store_explicit(&table.empty, now + (unsigned)change, memory_order_relaxed);
+}
+
+static void table_add(struct wr_arena *arena)
+{
+    unsigned b = wr_bits_count(arena->free_spans);
+    arena->prev = NULL;
+    arena->next = table.bin[b];
+    if (arena->next != NULL)
+        arena->next->prev = arena;
+    table.bin[b] = arena;
+    table.filled |= UINT64_C(1) << b;
+    if (b == EMPTY)
+        note_empty(1);
+}
+
+static void table_remove(struct wr_arena *arena)
+{
+    unsigned b = wr_bits_count(arena->free_spans);
+    if (arena->prev != NULL)
+        arena->prev->next = arena->next;
+    else
+        table.bin[b] = arena->next;
+    if (arena->next != NULL)
+        arena->next->prev = arena->prev;
+    if (table.bin[b] == NULL)
+        table.filled &= ~(UINT64_C(1) << b);
+    if (b == EMPTY)
+        note_empty(-1);
+}
+
+static void set_free_spans(struct wr_arena *arena, uint64_t free_spans)
+{
+    table_remove(arena);
+    arena->free_spans = free_spans;
+    table_add(arena);
+}
+
+void wr_arena_each(void (*fn)(struct wr_arena *, void *), void *arg)
+{
+    lock();
+    for (unsigned b = 0; b < WR_ARENA_SPANS; b++)
+        for (struct wr_arena *arena = table.bin[b]; arena != NULL; arena = arena->next)
+            fn(arena, arg);
+    unlock();
+}
+
+/* ---- arenas come and go ---------------------------------------------------------------------------------------- */
+
+static void arena_init(struct wr_arena *arena)
+{
+    /* Fresh memory is zero: no page resident, none busy, every pool unowned. Spans and pools say "free" by their first
+     * use, so that descriptors nobody needs stay untouched. */
+    arena->free_spans = WR_ALL_SPANS;
+    arena->span[0].kind = WR_SPAN_HEAD;
+}
+
+bool wr_arena_grow(void)
+{
+    struct wr_arena *arena = wr_space_map(WR_ARENA_SIZE, WR_ARENA_SIZE);
+    if (arena == NULL)
+        return false;
+    if (!wr_map_prepare(arena, WR_ARENA_SIZE)) {
+        wr_space_unmap(arena, WR_ARENA_SIZE);
+        return false;
+    }
+    arena_init(arena);
+    lock();
+    wr_map_add_arena(arena);
+    table_add(arena);
+    unlock();
+    wr_account_map(WR_ARENA_SIZE);
+    atomic_fetch_add_explicit(&wr_arena_count.arenas, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&wr_arena_count.mapped, 1, memory_order_relaxed);
+    return true;
+}
+
+static bool may_go(const struct wr_arena *arena)
+{
+    return arena->free_spans == WR_ALL_SPANS && arena->busy_spans == 0 && arena->pins == 0;
+}
+
+/** Takes an empty arena out of the table and the map; NULL if there are no more than `spares`. */
+static struct wr_arena *detach_empty(unsigned spares, unsigned *slack)
+{
+    struct wr_arena *found = NULL;
+    if (atomic_load_explicit(&table.empty, memory_order_relaxed) <= spares)
+        return NULL; /* looked at without the lock: whoever empties an arena comes by here */
+    lock();
+    if (atomic_load_explicit(&table.empty, memory_order_relaxed) > spares)
+        for (found = table.bin[EMPTY]; found != NULL && !may_go(found);)
+            found = found->next;
+    if (found != NULL) {
+        table_remove(found);
+        wr_map_remove_arena(found);
+        for (unsigned i = 1; i < WR_ARENA_SPANS; i++)
+            *slack += wr_bits_count(found->span[i].resident);
+    }
+    unlock();
+    return found;
+}
+
+size_t wr_arena_reap(unsigned spares)
+{
+    unsigned slack = 0;
+    size_t gone = 0;
+    for (struct wr_arena *arena; (arena = detach_empty(spares, &slack)) != NULL; slack = 0) {
+        gone += slack;
+        wr_account_add(&wr_account.slack, -(int64_t)slack);
+        wr_account_return((uint64_t)slack << WR_PAGE_SHIFT, true);
+        wr_space_unmap(arena, WR_ARENA_SIZE);
+        atomic_fetch_sub_explicit(&wr_arena_count.arenas, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&wr_arena_count.unmapped, 1, memory_order_relaxed);
+    }
+    return gone;
+}
+
+/* ---- spans ----------------------------------------------------------------------------------------------------- */
+
+struct wr_span *wr_arena_take_span(struct wr_heap *heap, enum wr_span_kind kind, unsigned class)
+{
+    struct wr_span *span = NULL;
+    lock();
+    for (uint64_t bins = table.filled & ~UINT64_C(1); bins != 0 && span == NULL; bins &= bins - 1)
+        for (struct wr_arena *arena = table.bin[wr_bits_first(bins)]; arena != NULL; arena = arena->next) {
+            uint64_t ready = arena->free_spans & ~arena->busy_spans;
+            uint64_t warm = ready & atomic_load_explicit(&arena->slack_spans, memory_order_relaxed);
+            if (ready == 0)
+                continue;
+            unsigned index = wr_bits_first(warm != 0 ? warm : ready);
+            set_free_spans(arena, arena->free_spans & ~(UINT64_C(1) << index));
+            span = &arena->span[index];
+            break;
+        }
+    if (span != NULL) {
+        span->free = WR_ALL_PAGES;
+        span->class = (uint8_t) class;
+        span->kind = (uint8_t)kind;
+        atomic_store_explicit(&span->heap, heap, memory_order_relaxed);
+    }
+    unlock();
+    return span;
+}
+
+void wr_arena_give_span(struct wr_span *span)
+{
+    struct wr_arena *arena = wr_arena_of(span);
+    wr_assert(span->free == WR_ALL_PAGES && span->busy == 0);
+    lock();
+    span->kind = WR_SPAN_FREE;
+    atomic_store_explicit(&span->heap, NULL, memory_order_relaxed);
+    set_free_spans(arena, arena->free_spans | UINT64_C(1) << wr_span_index(span));
+    unlock();
+}
+
+/* ---- large runs ------------------------------------------------------------------------------------------------ */
+
+static unsigned spans_of(size_t pages) { return (unsigned)((pages + WR_SPAN_PAGES - 1) / WR_SPAN_PAGES); }
+
+/** The pages that a run of `pages` pages uses in its span number `i`. */
+static uint16_t run_pages(size_t pages, unsigned i)
+{
+    size_t before = (size_t)i * WR_SPAN_PAGES;
+    return (uint16_t)wr_bits_run(0, (unsigned)wr_min(pages - before, WR_SPAN_PAGES));
+}
+
+/** What a change to the pages of a run amounts to. */
+struct tally {
+    unsigned pages, warm, again;
+};
+
+/** Marks `pages` of a span used. pre: all of them are free; arena lock. */
+static void use_pages(struct wr_span *span, uint16_t pages, struct tally *tally)
+{
+    tally->pages += wr_bits_count(pages);
+    tally->warm += wr_bits_count(pages & span->resident);
+    tally->again += wr_bits_count(pages & span->returned);
+    span->free &= (uint16_t)~pages;
+    span->resident |= pages;
+    span->returned &= (uint16_t)~pages;
+}
+
+static void free_pages(struct wr_span *span, uint16_t pages, struct tally *tally)
+{
+    tally->pages += wr_bits_count(pages);
+    span->free |= pages;
+    wr_arena_note_slack(span);
+}
+
+/** Gives spans [from, to) of an arena back to nobody. */
+static void free_run_spans(struct wr_arena *arena, unsigned from, unsigned to, struct tally *tally)
+{
+    for (unsigned i = from; i < to; i++) {
+        struct wr_span *span = &arena->span[i];
+        free_pages(span, (uint16_t)~span->free, tally);
+        span->kind = WR_SPAN_FREE;
+        if (span->busy != 0)
+            arena->busy_spans |= UINT64_C(1) << i;
+    }
+    set_free_spans(arena, arena->free_spans | wr_bits_run(from, to - from));
+}
+
+static void use_run_spans(struct wr_arena *arena, unsigned first, unsigned from, size_t pages, struct tally *tally)
+{
+    unsigned to = first + spans_of(pages);
+    for (unsigned i = from; i < to; i++) {
+        struct wr_span *span = &arena->span[i];
+        span->free = WR_ALL_PAGES;
+        span->kind = i == first ? WR_SPAN_LARGE : WR_SPAN_LARGE_MORE;
+        span->first = (uint8_t)first;
+        use_pages(span, run_pages(pages, i - first), tally);
+    }
+    arena->span[first].pages = (uint16_t)pages;
+    set_free_spans(arena, arena->free_spans & ~wr_bits_run(from, to - from));
+}
+
+/** The fullest arena with a free run of `spans` spans at a multiple of `align` spans; its index in *first. */
+static struct wr_arena *find_run(unsigned spans, unsigned align, unsigned *first)
+{
+    for (uint64_t bins = table.filled & ~wr_bits_run(0, spans); bins != 0; bins &= bins - 1)
+        for (struct wr_arena *arena = table.bin[wr_bits_first(bins)]; arena != NULL; arena = arena->next) {
+            int index = wr_bits_find_run(arena->free_spans & ~arena->busy_spans, spans, align);
+            if (index >= 0) {
+                *first = (unsigned)index;
+                return arena;
+            }
+        }
+    return NULL;
+}
+
+void *wr_large_alloc(size_t size, size_t align, bool *zeroed)
+{
+    size_t pages = wr_max((size + WR_PAGE_SIZE - 1) >> WR_PAGE_SHIFT, 1);
+    unsigned first, align_spans = (unsigned)wr_max(align / WR_SPAN_SIZE, 1);
+    struct tally tally = {0};
+    struct wr_arena *arena;
+    for (;;) {
+        lock();
+        arena = find_run(spans_of(pages), align_spans, &first);
+        if (arena != NULL)
+            break;
+        unlock();
+        if (!wr_arena_grow())
+            return NULL;
+    }
+    use_run_spans(arena, first, first, pages, &tally);
+    unlock();
+    wr_account_take(tally.pages, tally.warm, tally.again);
+    *zeroed = tally.warm == 0;
+    return wr_span_start(&arena->span[first]);
+}
+
+void wr_large_free(void *block)
+{
+    struct wr_arena *arena = wr_arena_of(block);
+    unsigned first = wr_arena_page(block) / WR_SPAN_PAGES;
+    struct tally tally = {0};
+    lock();
+    unsigned spans = spans_of(arena->span[first].pages);
+    free_run_spans(arena, first, first + spans, &tally);
+    unlock();
+    wr_account_give(tally.pages);
+}
+
+bool wr_large_resize(void *block, size_t size)
+{
+    struct wr_arena *arena = wr_arena_of(block);
+    unsigned first = wr_arena_page(block) / WR_SPAN_PAGES;
+    size_t pages = wr_max((size + WR_PAGE_SIZE - 1) >> WR_PAGE_SHIFT, 1);
+    struct tally taken = {0}, given = {0};
+    lock();
+    struct wr_span *span = &arena->span[first];
+    size_t had = span->pages;
+    unsigned now = first + spans_of(pages), before = first + spans_of(had);
+    uint64_t more = now > before ? wr_bits_run(before, now - before) : 0;
+    bool fits = now <= WR_ARENA_SPANS && (arena->free_spans & ~arena->busy_spans & more) == more;
+    if (fits && now < before)
+        free_run_spans(arena, now, before, &given);
+    /* The last span that both runs have: pages of it are given back or taken. One that is being purged is let be. */
+    unsigned last = (unsigned)wr_min(now, before) - 1;
+    struct wr_span *edge = &arena->span[last];
+    uint16_t want = run_pages(pages, last - first), got = (uint16_t)~edge->free;
+    fits = fits && (want & ~got & edge->busy) == 0;
+    if (fits) {
+        free_pages(edge, (uint16_t)(got & ~want), &given);
+        use_pages(edge, (uint16_t)(want & ~got), &taken);
+        span->pages = (uint16_t)pages;
+        if (now > before)
+            use_run_spans(arena, first, before, pages, &taken);
+    }
+    unlock();
+    if (taken.pages > 0)
+        wr_account_take(taken.pages, taken.warm, taken.again);
+    if (given.pages > 0)
+        wr_account_give(given.pages);
+    return fits;
+}
+
+/* ---- for those who purge --------------------------------------------------------------------------------------- */
+
+unsigned wr_arena_pin_slack(struct wr_arena **arena, unsigned most)
+{
+    unsigned count = 0;
+    lock();
+    for (unsigned b = WR_ARENA_SPANS; b-- > 0 && count < most;)
+        for (struct wr_arena *a = table.bin[b]; a != NULL && count < most; a = a->next)
+            if (atomic_load_explicit(&a->slack_spans, memory_order_relaxed) != 0) {
+                a->pins++;
+                arena[count++] = a;
+            }
+    unlock();
+    return count;
+}
+
+void wr_arena_unpin(struct wr_arena *const *arena, unsigned count)
+{
+    lock();
+    for (unsigned i = 0; i < count; i++)
+        arena[i]->pins--;
+    unlock();
+}
+
+/* ---- checks ---------------------------------------------------------------------------------------------------- */
+
+static bool is_unlent_sound(const struct wr_arena *arena, unsigned index)
+{
+    const struct wr_span *span = &arena->span[index];
+    bool free = (arena->free_spans >> index & 1) != 0, busy = (arena->busy_spans >> index & 1) != 0;
+    uint16_t used = free ? 0 : (uint16_t)~span->free;
+    if ((span->kind == WR_SPAN_FREE) != free || (free && busy != (span->busy != 0)))
+        return false;
+    return (used & ~span->resident) == 0 && (used & span->busy) == 0 && (span->returned & span->resident) == 0;
+}
+
+void wr_arena_check(void)
+{
+    lock();
+    for (unsigned b = 0; b < WR_ARENA_SPANS; b++) {
+        if (((table.filled >> b & 1) != 0) != (table.bin[b] != NULL))
+            wr_fatal("corrupted table of arenas: row %u", b);
+        for (struct wr_arena *arena = table.bin[b]; arena != NULL; arena = arena->next) {
+            if (wr_bits_count(arena->free_spans) != b || !wr_map_is_known(arena))
+                wr_fatal("corrupted arena at %p: %u spans are free, not %u", (void *)arena,
+                         wr_bits_count(arena->free_spans), b);
+            for (unsigned i = 1; i < WR_ARENA_SPANS; i++)
+                if (atomic_load_explicit(&arena->span[i].heap, memory_order_relaxed) == NULL &&
+                    !is_unlent_sound(arena, i))
+                    wr_fatal("corrupted span at %p", (void *)wr_span_start(&arena->span[i]));
+        }
+    }
+    unlock();
+}

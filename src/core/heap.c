@@ -1,0 +1,817 @@
+/* SPDX-License-Identifier: MIT
+ * One thread's pools and spans: where the fast path gets its next pool, and where empty pages go; see heap.h.
+ * Lock: heap->lock (WR_RANK_HEAP); the arena lock is taken inside it. No system call is made under it.
+ *
+ * Invariants under the lock, for each span lent to the heap: it is in list[class][span->list], the one that relist()
+ * finds for it; `fuller` and `sparser` hold just its WAITING pools; a span whose pages are all free, none busy, has
+ * been given back to its arena. */
+#include "core/heap.h"
+
+#include <string.h>
+
+#include "base/option.h"
+#include "core/account.h"
+#include "core/purge.h"
+
+struct wr_pool wr_pool_none;
+
+static void lock(struct wr_heap *heap) { wr_lock(&heap->lock, WR_RANK_HEAP); }
+static void unlock(struct wr_heap *heap) { wr_unlock(&heap->lock, WR_RANK_HEAP); }
+
+static void set_current(struct wr_heap *heap, unsigned class, struct wr_pool *pool)
+{
+    heap->current[class] = pool;
+    if (heap->special || !wr_geometry_is_small(class))
+        return;
+    unsigned first = class > 0 ? wr_geometry.class[class - 1].size / 16 + 1 : 0,
+             last = wr_geometry.class[class].size / 16;
+    for (unsigned slot = first; slot <= last; slot++)
+        heap->slot[slot] = pool;
+}
+
+void wr_heap_init(struct wr_heap *heap, bool special)
+{
+    heap->special = special;
+    for (unsigned i = 0; i <= WR_SMALL_MAX / 16; i++)
+        heap->slot[i] = &wr_pool_none;
+    for (unsigned c = 0; c < WR_CLASS_LIMIT; c++)
+        heap->current[c] = &wr_pool_none;
+    for (unsigned c = wr_geometry.small_classes; c < wr_geometry.classes; c++)
+        set_current(heap, c, &heap->stash[c]);
+}
+
+/** Locks the heap that a span is lent to, whichever that is by then; NULL, and nothing locked, if none. */
+static struct wr_heap *lock_heap_of(struct wr_span *span)
+{
+    for (;;) {
+        struct wr_heap *heap = atomic_load_explicit(&span->heap, memory_order_relaxed);
+        if (heap == NULL)
+            return NULL;
+        lock(heap);
+        if (wr_likely(atomic_load_explicit(&span->heap, memory_order_relaxed) == heap))
+            return heap;
+        unlock(heap);
+    }
+}
+
+/* ---- the account ----------------------------------------------------------------------------------------------- */
+
+/** Hands over what has gathered. pre: lock. */
+static void hand_over(struct wr_heap *heap)
+{
+    wr_account_add(&wr_account.used, heap->used);
+    wr_account_add(&wr_account.slack, heap->slack);
+    heap->used = heap->slack = 0;
+    wr_account_note_peak();
+}
+
+static bool is_batch(int32_t pages) { return pages >= WR_ACCOUNT_BATCH || pages <= -WR_ACCOUNT_BATCH; }
+
+/** Unlocks; when enough has gathered, hands it over and does what that makes due. */
+static void unlock_and_check(struct wr_heap *heap)
+{
+    bool full = is_batch(heap->used) || is_batch(heap->slack);
+    if (full)
+        hand_over(heap);
+    unlock(heap);
+    if (wr_unlikely(full))
+        wr_purge_check();
+}
+
+/** WEIR_CHECK: wipes pages of a span, so that no mark of an earlier block is taken for one of a later. */
+static WR_COLD void wipe(struct wr_span *span, uint16_t pages)
+{
+    for (unsigned left = pages; left != 0; left &= left - 1)
+        memset(wr_span_start(span) + ((size_t)wr_bits_first(left) << WR_PAGE_SHIFT), 0, WR_PAGE_SIZE);
+}
+
+/** Free pages become used. */
+static void use_pages(struct wr_heap *heap, struct wr_span *span, uint16_t pages)
+{
+    if (wr_unlikely(heap->special) && wr_options.check)
+        wipe(span, pages & span->resident);
+    unsigned again = wr_bits_count(pages & span->returned);
+    heap->used += (int32_t)wr_bits_count(pages);
+    heap->slack -= (int32_t)wr_bits_count(pages & span->resident);
+    span->free &= (uint16_t)~pages;
+    span->resident |= pages;
+    if (again > 0) {
+        span->returned &= (uint16_t)~pages;
+        atomic_fetch_add_explicit(&wr_account.refaulted, (uint64_t)again << WR_PAGE_SHIFT, memory_order_relaxed);
+    }
+}
+
+/** Used pages become free, and are slack. */
+static void free_pages(struct wr_heap *heap, struct wr_span *span, uint16_t pages)
+{
+    heap->used -= (int32_t)wr_bits_count(pages);
+    heap->slack += (int32_t)wr_bits_count(pages);
+    span->free |= pages;
+    wr_arena_note_slack(span);
+}
+
+/* ---- lists of spans -------------------------------------------------------------------------------------------- */
+
+static enum wr_span_list list_for(const struct wr_span *span)
+{
+    if (span->kind == WR_SPAN_MEDIUM) {
+        if (span->blocks == 0)
+            return WR_LIST_NONE;
+        return span->taken * 2 >= wr_geometry.class[span->class].blocks ? WR_LIST_FULLER : WR_LIST_SPARSER;
+    }
+    if (span->fuller != 0)
+        return WR_LIST_FULLER;
+    if (span->sparser != 0)
+        return WR_LIST_SPARSER;
+    return (span->free & ~span->busy) != 0 ? WR_LIST_ROOM : WR_LIST_NONE;
+}
+
+static void list_remove(struct wr_heap *heap, struct wr_span *span)
+{
+    if (span->list == WR_LIST_NONE)
+        return;
+    if (span->prev != NULL)
+        span->prev->next = span->next;
+    else
+        heap->list[span->class][span->list] = span->next;
+    if (span->next != NULL)
+        span->next->prev = span->prev;
+    span->list = WR_LIST_NONE;
+}
+
+static void list_add(struct wr_heap *heap, struct wr_span *span, enum wr_span_list list)
+{
+    span->list = (uint8_t)list;
+    if (list == WR_LIST_NONE)
+        return;
+    span->prev = NULL;
+    span->next = heap->list[span->class][list];
+    if (span->next != NULL)
+        span->next->prev = span;
+    heap->list[span->class][list] = span;
+}
+
+/** Whether a span of this heap's is in the state that its fields say. pre: lock. */
+static bool is_sound(struct wr_heap *heap, const struct wr_span *span)
+{
+    uint16_t used = (uint16_t)~span->free;
+    bool small = span->kind == WR_SPAN_SMALL;
+    if (atomic_load_explicit(&span->heap, memory_order_relaxed) != heap || (!small && span->kind != WR_SPAN_MEDIUM))
+        return false;
+    if ((used & ~span->resident) != 0 || (span->busy & used) != 0 || (span->returned & span->resident) != 0)
+        return false;
+    if (!small)
+        return wr_bits_count(span->blocks) + span->taken == wr_geometry.class[span->class].blocks;
+    return ((span->fuller | span->sparser) & ~used) == 0 && (span->fuller & span->sparser) == 0;
+}
+
+/** Puts a changed span where it belongs; one that is all free goes back to its arena. */
+static void relist(struct wr_heap *heap, struct wr_span *span)
+{
+    bool empty = span->free == WR_ALL_PAGES && span->busy == 0;
+    wr_assert(is_sound(heap, span));
+    enum wr_span_list list = empty ? WR_LIST_NONE : list_for(span);
+    if (list != span->list) {
+        list_remove(heap, span);
+        list_add(heap, span, list);
+    }
+    if (empty)
+        wr_arena_give_span(span);
+}
+
+/* ---- small pools ----------------------------------------------------------------------------------------------- */
+
+static uint16_t pool_bit(const struct wr_pool *pool) { return (uint16_t)(1u << (wr_pool_index(pool) % WR_SPAN_PAGES)); }
+
+/** WAITING or FULL -> IDLE: all blocks of the pool are free. pre: lock; nobody else has claimed it. */
+static void release(struct wr_heap *heap, struct wr_span *span, struct wr_pool *pool)
+{
+    uint16_t bit = pool_bit(pool);
+    atomic_store_explicit(&pool->owner, 0, memory_order_relaxed);
+    atomic_store_explicit(&pool->remote, 0, memory_order_relaxed);
+    span->fuller &= (uint16_t)~bit;
+    span->sparser &= (uint16_t)~bit;
+    heap->pools--;
+    free_pages(heap, span, bit);
+    relist(heap, span);
+}
+
+/** Puts a waiting pool with `live` blocks, not all, into the set it belongs to. */
+static void set_waiting(struct wr_heap *heap, struct wr_span *span, struct wr_pool *pool, unsigned live)
+{
+    uint16_t bit = pool_bit(pool);
+    bool fuller = live * 2 > wr_pool_class(pool)->blocks;
+    span->fuller = (uint16_t)(fuller ? span->fuller | bit : span->fuller & ~bit);
+    span->sparser = (uint16_t)(fuller ? span->sparser & ~bit : span->sparser | bit);
+    relist(heap, span);
+}
+
+enum { WORTH_HALVING = 16 }; /* blocks: with fewer, a pool is not looked at again when it is half empty */
+
+/** The count of live blocks at which the owner's free must look again: the next boundary below `live`. */
+static uint16_t next_wake(const struct wr_class *class, unsigned live)
+{
+    if (live > class->wake)
+        return class->wake;
+    return (uint16_t)(class->blocks >= WORTH_HALVING && live * 2 > class->blocks ? class->blocks / 2 : 0);
+}
+
+/** Whether the pool is the only one of its class that waits: then it is worth keeping although it is empty. */
+static bool is_last_waiting(struct wr_heap *heap, const struct wr_span *span, const struct wr_pool *pool)
+{
+    struct wr_span **list = heap->list[span->class];
+    return list[WR_LIST_FULLER] == NULL && list[WR_LIST_SPARSER] == span && span->next == NULL &&
+           span->sparser == pool_bit(pool);
+}
+
+/** After the owner has freed into a pool that is not current: the state that follows. An empty pool stays, waiting, if
+ *  `keep` and its class has no other. pre: lock; owner thread, or no thread runs in the heap. */
+static void follow_up(struct wr_heap *heap, struct wr_pool *pool, bool keep)
+{
+    const struct wr_class *class = wr_pool_class(pool);
+    struct wr_span *span = wr_pool_span(pool);
+    enum wr_pool_state state = wr_remote_state(atomic_load_explicit(&pool->remote, memory_order_relaxed));
+    bool claimed = !wr_pool_collect(pool, state);
+    if (WR_DEBUG >= 2)
+        wr_pool_check(pool);
+    pool->wake = next_wake(class, pool->live);
+    if (claimed)
+        return; /* the claimer waits for our lock, and will settle */
+    if (pool->live == 0) {
+        if (keep && is_last_waiting(heap, span, pool))
+            pool->wake = WR_WAKE_NEVER;
+        else
+            release(heap, span, pool);
+        return;
+    }
+    if (state == WR_POOL_FULL) {
+        if (pool->live > class->wake || !wr_pool_collect(pool, WR_POOL_WAITING))
+            return;
+        pool->wake = next_wake(class, pool->live);
+    }
+    set_waiting(heap, span, pool, pool->live);
+}
+
+/** pre: lock; owner thread, or no thread runs in the heap. */
+static void free_locked(struct wr_heap *heap, struct wr_pool *pool, void *block, bool keep)
+{
+    if (wr_unlikely(pool->live == 0))
+        wr_fatal("double free of %p: all blocks of its pool (%u bytes each, at %p) are free", block,
+                 wr_pool_class(pool)->size, (void *)wr_pool_start(pool));
+    if (wr_unlikely(block == pool->free))
+        wr_fatal("double free of %p: it is the last block that was freed in its pool (%u bytes each, at %p)", block,
+                 wr_pool_class(pool)->size, (void *)wr_pool_start(pool));
+    *(void **)block = pool->free;
+    pool->free = block;
+    wr_pool_set_live(pool, pool->live - 1u);
+    if (pool != heap->current[pool->class])
+        follow_up(heap, pool, keep);
+}
+
+void wr_heap_free_local(struct wr_heap *heap, struct wr_pool *pool, void *block)
+{
+    lock(heap);
+    free_locked(heap, pool, block, true);
+    unlock_and_check(heap);
+}
+
+void wr_heap_settle(struct wr_pool *pool)
+{
+    struct wr_span *span = wr_pool_span(pool);
+    struct wr_heap *heap = lock_heap_of(span);
+    uint64_t word = atomic_load_explicit(&pool->remote, memory_order_acquire);
+    for (;;) {
+        unsigned live = wr_pool_live(pool), count = wr_remote_count(word);
+        if (count == live) {
+            release(heap, span, pool);
+            break;
+        }
+        /* Let the claim go; if more blocks came meanwhile, look again. */
+        uint64_t next = wr_remote_word(WR_POOL_WAITING, wr_remote_head(word), count);
+        if (atomic_compare_exchange_weak_explicit(&pool->remote, &word, next, memory_order_acq_rel,
+                                                  memory_order_acquire)) {
+            set_waiting(heap, span, pool, live > count ? live - count : 0);
+            break;
+        }
+    }
+    unlock_and_check(heap);
+}
+
+/** Takes a free page of the span as an empty pool, which becomes current. pre: lock. */
+static struct wr_pool *take_page(struct wr_heap *heap, struct wr_span *span)
+{
+    uint16_t ready = span->free & (uint16_t)~span->busy, warm = ready & span->resident;
+    unsigned page = wr_bits_first(warm != 0 ? warm : ready);
+    struct wr_pool *pool = wr_span_pool(span, page);
+    use_pages(heap, span, (uint16_t)(1u << page));
+    relist(heap, span);
+    heap->pools++;
+    pool->class = span->class;
+    pool->live = 0;
+    pool->wake = WR_WAKE_NEVER;
+    pool->free = NULL;
+    atomic_store_explicit(&pool->remote, wr_remote_word(WR_POOL_CURRENT, 0, 0), memory_order_relaxed);
+    atomic_store_explicit(&pool->owner, (uintptr_t)heap | (heap->special ? WR_OWNER_SPECIAL : 0), memory_order_relaxed);
+    return pool;
+}
+
+/** WAITING -> CURRENT for the best pool that waits in the span; NULL if its claimer is about to settle it. pre: lock.
+ */
+static struct wr_pool *take_waiting(struct wr_heap *heap, struct wr_span *span)
+{
+    unsigned page = wr_bits_first(span->fuller != 0 ? span->fuller : span->sparser);
+    struct wr_pool *pool = wr_span_pool(span, page);
+    uint16_t bit = (uint16_t)(1u << page);
+    span->fuller &= (uint16_t)~bit;
+    span->sparser &= (uint16_t)~bit;
+    relist(heap, span);
+    if (!wr_pool_collect(pool, WR_POOL_CURRENT))
+        return NULL;
+    wr_pool_check(pool); /* its blocks are about to be used, so looking at their links is not for nothing */
+    pool->wake = WR_WAKE_NEVER;
+    return pool;
+}
+
+/** The next pool to take blocks of `class` from; NULL if the heap needs a new span. pre: lock. */
+static struct wr_pool *next_pool(struct wr_heap *heap, unsigned class)
+{
+    struct wr_span **list = heap->list[class];
+    struct wr_span *span;
+    while ((span = list[WR_LIST_FULLER]) != NULL || (span = list[WR_LIST_SPARSER]) != NULL) {
+        struct wr_pool *pool = take_waiting(heap, span);
+        if (pool != NULL)
+            return pool;
+    }
+    if ((span = list[WR_LIST_ROOM]) == NULL) {
+        span = wr_arena_take_span(heap, WR_SPAN_SMALL, class);
+        if (span == NULL)
+            return NULL;
+        span->list = WR_LIST_NONE;
+        span->fuller = span->sparser = 0;
+    }
+    return take_page(heap, span);
+}
+
+/** The class's current pool, NULL if that is none or the stash. */
+static struct wr_pool *current_pool(struct wr_heap *heap, unsigned class)
+{
+    struct wr_pool *pool = heap->current[class];
+    return pool != &wr_pool_none && pool != &heap->stash[class] ? pool : NULL;
+}
+
+/** Makes a pool with free blocks, or the stash, current for the class. False when the system refuses more memory. */
+static bool refill(struct wr_heap *heap, unsigned class)
+{
+    struct wr_pool *pool = current_pool(heap, class);
+    if (pool != NULL) {
+        wr_pool_collect(pool, WR_POOL_CURRENT);
+        if (pool->free != NULL)
+            return true;
+        if (!wr_pool_sleep(pool))
+            return refill(heap, class);
+        set_current(heap, class, &wr_pool_none);
+    }
+    if (heap->stash[class].free != NULL) {
+        set_current(heap, class, &heap->stash[class]);
+        return true;
+    }
+    for (;;) {
+        lock(heap);
+        pool = next_pool(heap, class);
+        unlock_and_check(heap);
+        if (pool != NULL)
+            break;
+        if (!wr_arena_grow())
+            return false;
+    }
+    if (pool->live == 0 && pool->free == NULL)
+        wr_pool_fill(pool); /* a fresh page; it is written to outside the lock */
+    if (WR_DEBUG >= 2)
+        wr_pool_check(pool);
+    set_current(heap, class, pool);
+    return true;
+}
+
+static void *alloc_small(struct wr_heap *heap, unsigned class)
+{
+    struct wr_pool *pool = heap->current[class];
+    if (pool->free == NULL) {
+        if (!refill(heap, class))
+            return NULL;
+        pool = heap->current[class];
+    }
+    if (wr_unlikely(heap->special) && wr_options.check)
+        wr_pool_check(pool);
+    void *block = pool->free;
+    pool->free = *(void **)block;
+    wr_pool_add_live(pool);
+    return block;
+}
+
+/* ---- medium blocks --------------------------------------------------------------------------------------------- */
+
+/** Blocks of the span that may be taken: free, and clear of pages that are being purged. */
+static uint64_t ready_blocks(const struct wr_span *span)
+{
+    uint64_t ready = span->blocks;
+    for (unsigned busy = span->busy; wr_unlikely(busy != 0); busy &= busy - 1)
+        ready &= ~wr_geometry_medium(span->class)->page_blocks[wr_bits_first(busy)];
+    return ready;
+}
+
+/** A span of the class with a block that may be taken; NULL if there is none. pre: lock. */
+static struct wr_span *find_medium(struct wr_heap *heap, unsigned class)
+{
+    for (unsigned list = WR_LIST_FULLER; list <= WR_LIST_SPARSER; list++)
+        for (struct wr_span *span = heap->list[class][list]; span != NULL; span = span->next)
+            if (ready_blocks(span) != 0)
+                return span;
+    return NULL;
+}
+
+static struct wr_span *new_medium(struct wr_heap *heap, unsigned class)
+{
+    struct wr_span *span = wr_arena_take_span(heap, WR_SPAN_MEDIUM, class);
+    if (span != NULL) {
+        span->list = WR_LIST_NONE;
+        span->blocks = wr_bits_run(0, wr_geometry.class[class].blocks);
+        span->taken = 0;
+    }
+    return span;
+}
+
+static void *alloc_medium(struct wr_heap *heap, unsigned c, bool *zeroed)
+{
+    struct wr_span *span;
+    for (;;) {
+        lock(heap);
+        span = find_medium(heap, c);
+        if (span == NULL)
+            span = new_medium(heap, c);
+        if (span != NULL)
+            break;
+        unlock(heap);
+        if (!wr_arena_grow())
+            return NULL;
+    }
+    unsigned index = wr_bits_first(ready_blocks(span));
+    uint16_t pages = wr_geometry_medium(c)->block_pages[index];
+    *zeroed = (span->resident & pages) == 0 && ((span->returned & pages) == 0 || wr_purge_zeroes());
+    span->blocks &= ~(UINT64_C(1) << index);
+    span->taken++;
+    use_pages(heap, span, pages & span->free);
+    relist(heap, span);
+    char *block = wr_span_start(span) + (size_t)index * wr_geometry.class[c].size;
+    unlock_and_check(heap);
+    return block;
+}
+
+/** The pages of a free block that touch no block in use. Those inside it certainly do not; its first and last may. */
+static uint16_t unshared_pages(const struct wr_span *span, const struct wr_medium *medium, unsigned index)
+{
+    uint16_t pages = medium->block_pages[index];
+    unsigned first = wr_bits_first(pages), last = wr_bits_last(pages);
+    if ((medium->page_blocks[first] & ~span->blocks) != 0)
+        pages &= (uint16_t) ~(1u << first);
+    if ((medium->page_blocks[last] & ~span->blocks) != 0)
+        pages &= (uint16_t) ~(1u << last);
+    return pages;
+}
+
+/** The number of the block in its medium span, -1 if no block that is in use starts there. */
+static int medium_index(const struct wr_span *span, const void *block)
+{
+    bool exact;
+    unsigned index =
+        wr_geometry_block(&wr_geometry.class[span->class], (size_t)((const char *)block - wr_span_start(span)), &exact);
+    return exact && (span->blocks >> index & 1) == 0 ? (int)index : -1;
+}
+
+/** pre: lock. */
+static void free_medium_locked(struct wr_heap *heap, struct wr_span *span, void *block)
+{
+    int found = medium_index(span, block);
+    if (wr_unlikely(found < 0))
+        wr_fatal("double free of %p in the span of %u-byte blocks at %p: the block is free already", block,
+                 wr_geometry.class[span->class].size, (void *)wr_span_start(span));
+    unsigned index = (unsigned)found;
+    span->blocks |= UINT64_C(1) << index;
+    span->taken--;
+    uint16_t freed = unshared_pages(span, wr_geometry_medium(span->class), index);
+    if (freed != 0)
+        free_pages(heap, span, freed);
+    relist(heap, span);
+}
+
+void wr_heap_free_medium(struct wr_span *span, void *block)
+{
+    struct wr_heap *heap = lock_heap_of(span);
+    if (wr_unlikely(heap == NULL))
+        wr_fatal("double free of %p: its memory holds no block any more", block);
+    free_medium_locked(heap, span, block);
+    unlock_and_check(heap);
+}
+
+/* ---- the stash ------------------------------------------------------------------------------------------------- */
+
+/* A pseudo-pool: `free` is its list; each block put in counts up `wake`, each one popped counts up `live`. */
+
+/** Ends the process if the block is in the stash, as it seems to be: the table may be wrong where a signal handler has
+ *  interrupted the fast path and allocated. */
+static WR_COLD void stash_twice(const struct wr_pool *stash, const struct wr_pool *pool, const void *block)
+{
+    const void *other = stash->free;
+    for (unsigned i = 0; i < WR_STASH_BLOCKS && other != NULL && other != block; i++)
+        other = *(void *const *)other;
+    if (other == block)
+        wr_fatal("double free of %p, a block of %u bytes: it was freed a moment ago", block,
+                 wr_geometry.class[wr_pool_span(pool)->class].size);
+}
+
+/** Whether `block` may go to a stash: it starts a medium block of this heap, or its free is due to wake its pool. */
+static bool may_stash(struct wr_heap *heap, struct wr_pool *pool, const void *block, unsigned *class)
+{
+    if (atomic_load_explicit(&pool->owner, memory_order_relaxed) == (uintptr_t)heap) {
+        *class = pool->class;
+        return pool->wake == wr_pool_class(pool)->wake && pool->live == pool->wake + 1;
+    }
+    struct wr_span *span = wr_pool_span(pool);
+    *class = span->class;
+    return span->kind == WR_SPAN_MEDIUM && atomic_load_explicit(&span->heap, memory_order_relaxed) == heap &&
+           !heap->special && medium_index(span, block) >= 0;
+}
+
+/** Puts the stashed blocks back into their pools. pre: owner; lock. */
+static void empty_stash(struct wr_heap *heap, unsigned class)
+{
+    struct wr_pool *stash = &heap->stash[class];
+    if (heap->current[class] == stash && wr_geometry_is_small(class))
+        set_current(heap, class, &wr_pool_none);
+    while (stash->free != NULL) {
+        void *block = stash->free;
+        stash->free = *(void **)block;
+        stash->live++;
+        if (wr_geometry_is_small(class))
+            free_locked(heap, wr_arena_pool(block), block, false);
+        else
+            free_medium_locked(heap, wr_pool_span(wr_arena_pool(block)), block);
+    }
+}
+
+/** Whether `size` more bytes of medium blocks may be stashed. The sum only grows with what is put in; when it seems too
+ *  large it is worked out anew; if it truly is, all stashes are emptied. pre: owner; no lock. */
+static bool has_room(struct wr_heap *heap, size_t size)
+{
+    size_t sum = 0;
+    if (wr_likely(heap->stash_bytes + size <= WR_STASH_BYTES)) {
+        heap->stash_bytes += size;
+        return true;
+    }
+    for (unsigned c = wr_geometry.small_classes; c < wr_geometry.classes; c++)
+        sum += (size_t)wr_heap_stashed(heap, c) * wr_geometry.class[c].size;
+    if (sum > WR_STASH_BYTES / 2) {
+        lock(heap);
+        for (unsigned c = wr_geometry.small_classes; c < wr_geometry.classes; c++)
+            empty_stash(heap, c);
+        unlock_and_check(heap);
+        sum = 0;
+    }
+    heap->stash_bytes = sum;
+    return false;
+}
+
+bool wr_heap_stash(struct wr_heap *heap, struct wr_pool *pool, void *block)
+{
+    unsigned class;
+    if (!may_stash(heap, pool, block, &class))
+        return false;
+    struct wr_pool *stash = &heap->stash[class];
+    unsigned depth = wr_heap_stashed(heap, class);
+    if (depth >= wr_geometry.class[class].stash)
+        return false;
+    if (!wr_geometry_is_small(class) && !has_room(heap, wr_geometry.class[class].size))
+        return false;
+    /* The second word of a stashed block says how deep it lies, and the table says whether that is still so: a block
+     * that is freed twice is found out at once. Blocks here have more than 128 bytes. */
+    uintptr_t *mark = (uintptr_t *)block + 1, claimed = *mark - (uintptr_t)stash;
+    if (wr_unlikely(claimed < depth && heap->stashed[class][claimed] == block))
+        stash_twice(stash, pool, block);
+    *mark = (uintptr_t)stash + depth;
+    heap->stashed[class][depth] = block;
+    *(void **)block = stash->free;
+    stash->free = block;
+    stash->wake++;
+    return true;
+}
+
+/* ---- frees into other heaps ------------------------------------------------------------------------------------ */
+
+/* A parcel's blocks still count as live in their pool, so the pool stays while the parcel waits. */
+
+static void deliver(struct wr_parcel *parcel)
+{
+    struct wr_pool *pool = parcel->pool;
+    parcel->pool = NULL;
+    if (pool != NULL && wr_pool_push_remote(pool, parcel->first, parcel->last, parcel->count))
+        wr_heap_settle(pool);
+}
+
+static void deliver_all(struct wr_heap *heap)
+{
+    for (unsigned i = 0; i < WR_PARCELS; i++)
+        deliver(&heap->parcel[i]);
+}
+
+bool wr_heap_send(struct wr_heap *heap, struct wr_pool *pool, void *block)
+{
+    uintptr_t owner = atomic_load_explicit(&pool->owner, memory_order_relaxed);
+    struct wr_parcel *parcel = &heap->parcel[wr_pool_index(pool) % WR_PARCELS];
+    bool exact;
+    wr_geometry_block(wr_pool_class(pool), (uintptr_t)block % WR_PAGE_SIZE, &exact);
+    if (owner < WR_OWNER_TAGS + 1 || (owner & WR_OWNER_SPECIAL) != 0 || heap->special || !exact)
+        return false;
+    heap->remote_frees++;
+    if (parcel->pool != pool) {
+        deliver(parcel);
+        *parcel = (struct wr_parcel){.pool = pool, .first = block, .last = block, .count = 1, .class = pool->class};
+        return true;
+    }
+    if (wr_unlikely(block == parcel->first))
+        wr_fatal("double free of %p, a block of %u bytes: it was freed a moment ago", block, wr_pool_class(pool)->size);
+    *(void **)block = parcel->first;
+    parcel->first = block;
+    if (++parcel->count >= WR_PARCEL_BLOCKS)
+        deliver(parcel);
+    return true;
+}
+
+void *wr_heap_alloc(struct wr_heap *heap, unsigned class, bool *zeroed)
+{
+    *zeroed = false;
+    return wr_geometry_is_small(class) ? alloc_small(heap, class) : alloc_medium(heap, class, zeroed);
+}
+
+/* ---- housekeeping ---------------------------------------------------------------------------------------------- */
+
+/** Frees the pool if others have freed all of its blocks. pre: lock; the pool is WAITING. */
+static void release_if_empty(struct wr_heap *heap, struct wr_span *span, struct wr_pool *pool)
+{
+    uint64_t word = atomic_load_explicit(&pool->remote, memory_order_acquire);
+    if (wr_remote_state(word) != WR_POOL_WAITING || (word & WR_REMOTE_CLAIM) != 0 ||
+        wr_remote_count(word) != wr_pool_live(pool))
+        return;
+    /* A claim of our own: should the owner have freed between the two looks, the counts differ, and settling puts the
+     * pool back. */
+    if (!atomic_compare_exchange_strong_explicit(&pool->remote, &word, word | WR_REMOTE_CLAIM, memory_order_acq_rel,
+                                                 memory_order_relaxed))
+        return;
+    if (wr_remote_count(word) == wr_pool_live(pool))
+        release(heap, span, pool);
+    else
+        atomic_fetch_and_explicit(&pool->remote, ~WR_REMOTE_CLAIM, memory_order_release);
+}
+
+static void tidy_span(struct wr_heap *heap, struct wr_span *span, bool owner)
+{
+    for (unsigned left = span->fuller | span->sparser; left != 0; left &= left - 1) {
+        struct wr_pool *pool = wr_span_pool(span, wr_bits_first(left));
+        if (owner)
+            follow_up(heap, pool, false);
+        else
+            release_if_empty(heap, span, pool);
+    }
+}
+
+/** CURRENT -> WAITING, FULL or, if it is empty, IDLE. pre: owner; lock. */
+static void retire_current(struct wr_heap *heap, unsigned class)
+{
+    struct wr_pool *pool = current_pool(heap, class);
+    if (pool == NULL)
+        return;
+    wr_pool_collect(pool, WR_POOL_CURRENT);
+    set_current(heap, class, &wr_pool_none);
+    if (pool->free == NULL && wr_pool_sleep(pool))
+        return;
+    wr_pool_collect(pool, WR_POOL_WAITING);
+    follow_up(heap, pool, false);
+}
+
+/** Lets the current pool go if none of its blocks is in use. pre: owner; lock. */
+static void retire_if_empty(struct wr_heap *heap, unsigned class)
+{
+    struct wr_pool *pool = current_pool(heap, class);
+    if (pool == NULL)
+        return;
+    wr_pool_collect(pool, WR_POOL_CURRENT);
+    if (pool->live == 0)
+        retire_current(heap, class);
+}
+
+void wr_heap_tidy(struct wr_heap *heap, bool owner)
+{
+    if (owner)
+        deliver_all(heap);
+    lock(heap);
+    for (unsigned c = 0; owner && c < wr_geometry.classes; c++)
+        empty_stash(heap, c);
+    for (unsigned c = 0; c < wr_geometry.small_classes; c++) {
+        if (owner)
+            retire_if_empty(heap, c);
+        for (unsigned list = WR_LIST_FULLER; list <= WR_LIST_SPARSER; list++)
+            for (struct wr_span *span = heap->list[c][list], *next; span != NULL; span = next) {
+                next = span->next;
+                tidy_span(heap, span, owner);
+            }
+    }
+    hand_over(heap);
+    unlock(heap);
+}
+
+void wr_heap_retire(struct wr_heap *heap)
+{
+    deliver_all(heap);
+    lock(heap);
+    for (unsigned c = 0; c < wr_geometry.small_classes; c++)
+        retire_current(heap, c);
+    for (unsigned c = 0; c < wr_geometry.classes; c++)
+        empty_stash(heap, c);
+    hand_over(heap);
+    unlock(heap);
+}
+
+void wr_heap_survey(struct wr_heap *heap)
+{
+    for (unsigned c = 0; c < wr_geometry.small_classes; c++) {
+        struct wr_pool *pool = heap->current[c];
+        if (pool != &wr_pool_none &&
+            (wr_pool_heap(pool) != heap || pool->class != c ||
+             wr_remote_state(atomic_load_explicit(&pool->remote, memory_order_relaxed)) != WR_POOL_CURRENT))
+            pool = &wr_pool_none;
+        set_current(heap, c, pool);
+    }
+}
+
+uint16_t wr_heap_begin_purge(struct wr_span *span)
+{
+    struct wr_heap *heap = lock_heap_of(span);
+    if (heap == NULL)
+        return 0;
+    uint16_t pages = span->free & span->resident & (uint16_t)~span->busy;
+    if (pages != 0) {
+        span->busy |= pages;
+        relist(heap, span);
+    }
+    unlock(heap);
+    return pages;
+}
+
+void wr_heap_end_purge(struct wr_span *span, uint16_t pages, bool gone)
+{
+    struct wr_heap *heap = lock_heap_of(span); /* busy pages kept it lent */
+    span->busy &= (uint16_t)~pages;
+    if (gone) {
+        span->resident &= (uint16_t)~pages;
+        span->returned |= pages;
+    }
+    relist(heap, span);
+    unlock(heap);
+}
+
+/* ---- checks ---------------------------------------------------------------------------------------------------- */
+
+/** Whether the waiting pools of a small span are waiting. Pools that somebody has claimed are on their way out. */
+static bool pools_wait(const struct wr_span *span)
+{
+    for (unsigned left = span->fuller | span->sparser; left != 0; left &= left - 1) {
+        uint64_t word = atomic_load_explicit(&wr_span_pool(span, wr_bits_first(left))->remote, memory_order_relaxed);
+        if ((word & WR_REMOTE_CLAIM) == 0 && wr_remote_state(word) != WR_POOL_WAITING)
+            return false;
+    }
+    return true;
+}
+
+static void check_list(struct wr_heap *heap, unsigned class, unsigned list, bool owner)
+{
+    const struct wr_span *prev = NULL;
+    for (struct wr_span *span = heap->list[class][list]; span != NULL; prev = span, span = span->next) {
+        bool small = span->kind == WR_SPAN_SMALL;
+        if (!is_sound(heap, span) || span->prev != prev || span->list != list || span->class != class ||
+            list_for(span) != (enum wr_span_list)list || (small && !pools_wait(span)))
+            wr_fatal("corrupted list of spans of %u-byte blocks: span at %p", wr_geometry.class[class].size,
+                     (void *)wr_span_start(span));
+        for (unsigned left = small && owner ? span->fuller | span->sparser : 0u; left != 0; left &= left - 1)
+            wr_pool_check(wr_span_pool(span, wr_bits_first(left)));
+    }
+}
+
+void wr_heap_check(struct wr_heap *heap, bool owner)
+{
+    lock(heap);
+    for (unsigned c = 0; c < wr_geometry.classes; c++) {
+        if (owner && current_pool(heap, c) != NULL)
+            wr_pool_check(current_pool(heap, c));
+        for (unsigned list = WR_LIST_FULLER; list < WR_LISTS; list++)
+            check_list(heap, c, list, owner);
+    }
+    unlock(heap);
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT
+ * A heap: one thread's pools and spans.
+ *
+ * The owner thread takes and frees small blocks without a lock (front/fast.h). Everything that concerns pages, spans
+ * and lists happens under the heap's lock, which other threads take too: to free medium blocks, to settle pools they
+ * have claimed, to purge. Heaps are never freed; when a thread exits its heap is abandoned as it is, and the next
+ * thread that starts adopts it whole. */
+#ifndef WR_HEAP_H
+#define WR_HEAP_H
+
+#include "core/pool.h"
+
+enum { WR_PARCELS = 8, WR_PARCEL_BLOCKS = 32, WR_STASH_BYTES = 256 * 1024 };
+
+/** Where a span stands in its heap's lists for its class; the best that applies. */
+enum wr_span_list {
+    WR_LIST_NONE,    /* nothing to take */
+    WR_LIST_FULLER,  /* small: has a waiting pool at least half full. medium: at least half of its blocks are taken */
+    WR_LIST_SPARSER, /* small: has a waiting pool. medium: has a free block */
+    WR_LIST_ROOM,    /* small: has a free page */
+    WR_LISTS
+};
+
+struct wr_heap {
+    /* The owner's, no lock. */
+    struct wr_pool *slot[WR_SMALL_SLOTS]; /* by (size + 15) / 16, the pool to take from: what the fast path sees. It is
+                                             current[class], or &wr_pool_none while a special mode hides that */
+    struct wr_pool *current[WR_CLASS_LIMIT]; /* by class: to take from; &wr_pool_none, the stash, or a pool */
+    struct wr_pool stash[WR_CLASS_LIMIT]; /* what looks like a pool to the fast path: a list of freed blocks that still
+                                             count as live in their pools and spans */
+    void *stashed[WR_CLASS_LIMIT][WR_STASH_BLOCKS]; /* the same, oldest first, for the check against double frees */
+    struct wr_parcel { /* blocks of another heap's pool, not yet pushed there: one push for many */
+        struct wr_pool *pool;
+        void *first, *last;
+        uint16_t count, class;
+    } parcel[WR_PARCELS];
+    size_t stash_bytes;    /* of medium blocks put into stashes since that was last looked at */
+    bool inside;           /* the owner is in a slow path; seen by its signal handlers */
+    bool special;          /* WR_OWNER_SPECIAL is put on every pool */
+    uint64_t remote_frees; /* blocks this thread freed into other heaps; relaxed reads by others */
+
+    /* guarded by: lock */
+    _Alignas(WR_CACHE_LINE) struct wr_lock lock;
+    int32_t used, slack; /* pages, not yet handed to wr_account */
+    uint32_t pools;      /* in use */
+    struct wr_span *list[WR_CLASS_LIMIT][WR_LISTS];
+
+    /* guarded by: the registry's lock */
+    struct wr_heap *next;      /* all heaps, for ever */
+    struct wr_heap *abandoned; /* the next abandoned one */
+    uint32_t thread;           /* whose it is; 0 if abandoned */
+    uint32_t threads;          /* how many it has served */
+
+    /* The owner's; relaxed reads by others. Counted only while special. */
+    struct wr_tally {
+        uint64_t calls, requested, usable; /* allocations, bytes asked for and given */
+        uint64_t frees;
+        uint64_t class_calls[WR_CLASS_LIMIT + 2]; /* by class; then large, then huge */
+    } tally;
+};
+
+/** The pool that has no block: what `current` holds where there is nothing. */
+extern struct wr_pool wr_pool_none WR_HIDDEN;
+
+/** Sets up an empty heap. pre: *heap is zero. */
+void wr_heap_init(struct wr_heap *heap, bool special);
+
+/** A block of `class`; *zeroed tells whether it is known to read as zero. NULL when the system refuses more memory.
+ *  pre: the caller owns the heap; no lock is held. */
+void *wr_heap_alloc(struct wr_heap *heap, unsigned class, bool *zeroed);
+
+/** Frees a block of this heap's pool. pre: as wr_heap_alloc; block is the start of a block of a small pool of `heap`.
+ */
+void wr_heap_free_local(struct wr_heap *heap, struct wr_pool *pool, void *block);
+
+/** Puts a block whose free would wake its pool, or a medium one, into the stash of its class if that has room. `pool`
+ * is the descriptor of the block's page. False if it is not such a block. pre: the caller owns the heap. */
+bool wr_heap_stash(struct wr_heap *heap, struct wr_pool *pool, void *block);
+
+/** Blocks of a class in the heap's stash. */
+WR_INLINE unsigned wr_heap_stashed(const struct wr_heap *heap, unsigned class)
+{
+    return (uint16_t)(heap->stash[class].wake - heap->stash[class].live);
+}
+
+/** Frees a small block into another heap's pool, soon: blocks for one pool are sent together. False if `block` is not
+ * the start of a block, or a special mode wants to see it. pre: the caller owns `heap`, and not the pool. */
+bool wr_heap_send(struct wr_heap *heap, struct wr_pool *pool, void *block);
+
+/** Finishes what wr_pool_push_remote() found due. pre: the caller has the claim; no lock is held. */
+void wr_heap_settle(struct wr_pool *pool);
+
+/** Frees a medium block, from any thread. pre: no lock is held; block lies in span, whose kind is WR_SPAN_MEDIUM. */
+void wr_heap_free_medium(struct wr_span *span, void *block);
+
+/** Puts what the heap can do without back to its lists: empty current pools, and what others have freed.
+ *  @param owner the caller owns the heap (else current pools are let be). pre: no lock is held. */
+void wr_heap_tidy(struct wr_heap *heap, bool owner);
+
+/** No current pools any more: the heap can be adopted by a thread, and emptied by all. pre: the caller owns the heap.
+ */
+void wr_heap_retire(struct wr_heap *heap);
+
+/** Makes a heap fit to be adopted. After wr_heap_retire() there is nothing to do; in a forked child the thread that had
+ * the heap may have been anywhere, and its current pools are kept only where they are certainly that. pre: nobody has
+ * it. */
+void wr_heap_survey(struct wr_heap *heap);
+
+/** Marks the slack of a span as being purged: returns the pages to discard, 0 if there is nothing. The span's pages are
+ *  busy until wr_heap_end_purge(). pre: no lock is held. */
+uint16_t wr_heap_begin_purge(struct wr_span *span);
+void wr_heap_end_purge(struct wr_span *span, uint16_t pages, bool gone);
+
+/** Checks every list and span of the heap, and, if the caller owns it, every pool that waits or is current; ends the
+ * process if something is wrong. pre: no lock is held. */
+void wr_heap_check(struct wr_heap *heap, bool owner);
+
+#endif

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: MIT
+ * Gives memory back; see purge.h for the law.
+ *
+ * A page is discarded in three steps, so that no lock is held across the system call: under the span's lock its slack
+ * is marked busy (nobody takes busy pages); the pages of many spans are discarded in one call; under the lock they are
+ * marked returned. Lock: `purging` (WR_RANK_PURGE), held by who purges; nobody waits for it in malloc or free. */
+#include "core/purge.h"
+
+#include "base/option.h"
+#include "core/heap.h"
+#include "core/huge.h"
+
+enum {
+    BATCH = 256,       /* ranges to one call */
+    ARENAS = 32,       /* arenas looked through at a time */
+    SPARES = 1,        /* empty arenas kept mapped */
+    BACKOFF_MS = 1000, /* after the system has refused, it is left alone for so long */
+};
+
+static struct wr_lock purging;
+static bool zeroes;                       /* set once at start */
+static enum wr_discard how;               /* set once at start */
+static _Atomic uint64_t refused_until_ms; /* relaxed */
+
+void wr_purge_init(void)
+{
+    static const enum wr_discard ways[] = {
+        [WR_PURGE_DONTNEED] = WR_DISCARD_NOW, [WR_PURGE_FREE] = WR_DISCARD_LAZY, [WR_PURGE_NEVER] = WR_DISCARD_NEVER};
+    how = ways[wr_options.purge];
+    zeroes = how == WR_DISCARD_NOW && wr_os_discard_zeroes();
+}
+
+bool wr_purge_zeroes(void) { return zeroes; }
+
+/* ---- the law --------------------------------------------------------------------------------------------------- */
+
+/* Regret: what is purged and soon taken again was purged in vain, and cost more than it gained. A cycle is regretted if
+ * more than a tenth of what went back came again. Building and dropping a few times is what programs do, and their
+ * memory shall go back each time; but once PATIENCE cycles were regretted with less than a second between them, the
+ * program is one that goes on so, and the bound is widened by as much as came again. It never lets slack and used pages
+ * together exceed the most that was used lately. With each second without regret the widening, and the memory of that
+ * peak, shrink by half. */
+enum { WINDOW_MS = 1000, REGRET_SHARE = 10, PATIENCE = 6 };
+
+static struct {
+    uint64_t start_ms, returned, refaulted; /* when the window began, and the sums then; guarded by: purging */
+    unsigned cycles;                        /* regretted, in a row; guarded by: purging */
+    _Atomic size_t extra;                   /* pages that the bound is wider; relaxed */
+    _Atomic size_t demand;                  /* most pages used lately; relaxed */
+} regret;
+
+static size_t load(_Atomic size_t *figure) { return atomic_load_explicit(figure, memory_order_relaxed); }
+static void store(_Atomic size_t *figure, size_t value) { atomic_store_explicit(figure, value, memory_order_relaxed); }
+
+size_t wr_purge_bound(void)
+{
+    size_t used = wr_account_used() >> WR_PAGE_SHIFT, demand = load(&regret.demand);
+    size_t extra = wr_min(load(&regret.extra), demand > used ? demand - used : 0);
+    return wr_max(wr_options.slack >> WR_PAGE_SHIFT, used / 8) + extra;
+}
+
+/** Begins a new window; `ms` have passed since the last one began. pre: purging. */
+static void open_window(uint64_t now_ms, uint64_t ms)
+{
+    size_t used = wr_account_used() >> WR_PAGE_SHIFT, demand = load(&regret.demand);
+    unsigned halvings = (unsigned)(ms / WINDOW_MS < 32 ? ms / WINDOW_MS : 32);
+    store(&regret.extra, load(&regret.extra) >> halvings);
+    store(&regret.demand, used + ((demand > used ? demand - used : 0) >> halvings));
+    if (halvings > 0)
+        atomic_store_explicit(&wr_account.unmapped, 0, memory_order_relaxed);
+    regret.start_ms = now_ms;
+    regret.returned = atomic_load_explicit(&wr_account.returned, memory_order_relaxed);
+    regret.refaulted = atomic_load_explicit(&wr_account.refaulted, memory_order_relaxed);
+}
+
+/** Judges what has been purged since the window began. pre: purging. */
+static void judge(uint64_t now_ms)
+{
+    uint64_t ms = now_ms - regret.start_ms;
+    uint64_t returned = atomic_load_explicit(&wr_account.returned, memory_order_relaxed) - regret.returned;
+    uint64_t again = atomic_load_explicit(&wr_account.refaulted, memory_order_relaxed) - regret.refaulted;
+    if (ms >= WINDOW_MS) {
+        regret.cycles = 0;
+        open_window(now_ms, ms);
+    } else if (returned > 0 && again > returned / REGRET_SHARE) {
+        if (++regret.cycles >= PATIENCE)
+            store(&regret.extra, load(&regret.extra) + (again >> WR_PAGE_SHIFT));
+        open_window(now_ms, 0);
+    }
+}
+
+static void note_demand(void)
+{
+    size_t used = wr_account_used() >> WR_PAGE_SHIFT;
+    if (used > load(&regret.demand))
+        store(&regret.demand, used);
+}
+
+/* ---- one batch ------------------------------------------------------------------------------------------------- */
+
+/** What is being discarded: the ranges, and what to settle afterwards for each span. guarded by: purging (it is not on
+ * the stack because threads with the smallest stacks free memory too). */
+static struct batch {
+    unsigned ranges, spans;
+    size_t pages;
+    struct wr_range range[BATCH];
+    struct busy {
+        struct wr_span *span;
+        uint16_t pages;
+        bool lent;
+    } span[BATCH];
+} batch;
+
+static void batch_add(struct wr_span *span, uint16_t pages, bool lent)
+{
+    batch.span[batch.spans++] = (struct busy){span, pages, lent};
+    batch.pages += wr_bits_count(pages);
+    for (uint64_t left = pages; left != 0;) {
+        unsigned first = wr_bits_first(left), length = wr_bits_run_length(left, first);
+        char *start = wr_span_start(span) + ((size_t)first << WR_PAGE_SHIFT);
+        struct wr_range *last = batch.ranges > 0 ? &batch.range[batch.ranges - 1] : NULL;
+        if (last != NULL && (char *)last->start + last->size == start)
+            last->size += (size_t)length << WR_PAGE_SHIFT;
+        else
+            batch.range[batch.ranges++] = (struct wr_range){start, (size_t)length << WR_PAGE_SHIFT};
+        left &= ~wr_bits_run(first, length);
+    }
+}
+
+static bool is_lent(struct wr_span *span) { return atomic_load_explicit(&span->heap, memory_order_relaxed) != NULL; }
+
+/** Pages of a span that no heap has: of a free one all that are resident, of a large run those behind its end. */
+static uint16_t begin_unlent(struct wr_arena *arena, struct wr_span *span)
+{
+    uint16_t pages = 0;
+    wr_lock(&wr_arena_lock, WR_RANK_ARENA);
+    bool free = span->kind == WR_SPAN_FREE;
+    if (free || span->kind == WR_SPAN_LARGE || span->kind == WR_SPAN_LARGE_MORE)
+        pages = span->resident & (uint16_t)~span->busy & (free ? WR_ALL_PAGES : span->free);
+    span->busy |= pages;
+    if (free && pages != 0)
+        arena->busy_spans |= UINT64_C(1) << wr_span_index(span);
+    wr_unlock(&wr_arena_lock, WR_RANK_ARENA);
+    return pages;
+}
+
+static void end_unlent(const struct busy *busy, bool gone)
+{
+    struct wr_span *span = busy->span;
+    struct wr_arena *arena = wr_arena_of(span);
+    wr_lock(&wr_arena_lock, WR_RANK_ARENA);
+    span->busy &= (uint16_t)~busy->pages;
+    if (span->busy == 0)
+        arena->busy_spans &= ~(UINT64_C(1) << wr_span_index(span));
+    if (gone) {
+        span->resident &= (uint16_t)~busy->pages;
+        span->returned |= busy->pages;
+    }
+    wr_unlock(&wr_arena_lock, WR_RANK_ARENA);
+}
+
+/** Gathers the slack of one arena into the batch, up to `most` pages, as far as the batch has room. */
+static void gather(struct wr_arena *arena, size_t most)
+{
+    uint64_t todo = atomic_exchange_explicit(&arena->slack_spans, 0, memory_order_relaxed);
+    /* A span gives at most 8 ranges. */
+    while (todo != 0 && batch.pages < most && batch.ranges + WR_SPAN_PAGES / 2 <= BATCH && batch.spans < BATCH) {
+        struct wr_span *span = &arena->span[wr_bits_first(todo)];
+        bool lent;
+        uint16_t pages;
+        do { /* again, should it be lent or given back meanwhile */
+            lent = is_lent(span);
+            pages = lent ? wr_heap_begin_purge(span) : begin_unlent(arena, span);
+        } while (pages == 0 && lent != is_lent(span));
+        if (pages != 0)
+            batch_add(span, pages, lent);
+        todo &= todo - 1;
+    }
+    if (todo != 0)
+        atomic_fetch_or_explicit(&arena->slack_spans, todo, memory_order_relaxed);
+}
+
+/** Whether all of a span's pages lie in the first `done` ranges. */
+static bool is_done(const struct busy *busy, size_t done)
+{
+    const char *end = wr_span_start(busy->span) + ((size_t)(wr_bits_last(busy->pages) + 1) << WR_PAGE_SHIFT);
+    for (size_t i = 0; i < done; i++)
+        if ((const char *)batch.range[i].start < end && end <= (const char *)batch.range[i].start + batch.range[i].size)
+            return true;
+    return false;
+}
+
+/** Discards and settles a batch; returns the pages that went. */
+static size_t flush(void)
+{
+    size_t done = wr_os_discard(batch.range, batch.ranges, how), gone_pages = 0;
+    bool all = done == batch.ranges;
+    for (unsigned i = 0; i < batch.spans; i++) {
+        const struct busy *busy = &batch.span[i];
+        bool gone = all || is_done(busy, done);
+        if (busy->lent)
+            wr_heap_end_purge(busy->span, busy->pages, gone);
+        else
+            end_unlent(busy, gone);
+        if (gone)
+            gone_pages += wr_bits_count(busy->pages);
+        else
+            wr_arena_note_slack(busy->span);
+    }
+    if (!all)
+        atomic_store_explicit(&refused_until_ms, wr_os_now_ms() + BACKOFF_MS, memory_order_relaxed);
+    wr_account_add(&wr_account.slack, -(int64_t)gone_pages);
+    wr_account_return((uint64_t)gone_pages << WR_PAGE_SHIFT, false);
+    batch.ranges = batch.spans = 0;
+    batch.pages = 0;
+    return gone_pages;
+}
+
+/* ---- rounds ---------------------------------------------------------------------------------------------------- */
+
+static size_t excess(size_t keep)
+{
+    size_t slack = wr_account_slack();
+    return slack > keep ? slack - keep : 0;
+}
+
+/** Looks through pinned arenas; returns the pages that went. */
+static size_t purge_arenas(struct wr_arena *const *arena, unsigned count, size_t keep)
+{
+    size_t gone = 0;
+    for (unsigned i = 0; i < count; i++)
+        while (excess(keep) > batch.pages && atomic_load_explicit(&arena[i]->slack_spans, memory_order_relaxed) != 0) {
+            size_t before = batch.pages;
+            gather(arena[i], excess(keep));
+            if (batch.ranges + WR_SPAN_PAGES / 2 > BATCH || batch.spans == BATCH)
+                gone += flush();
+            else if (batch.pages == before)
+                break;
+        }
+    if (batch.spans > 0)
+        gone += flush();
+    return gone;
+}
+
+/** pre: the purging lock. */
+static size_t purge_to(size_t keep)
+{
+    struct wr_arena *arena[ARENAS];
+    size_t gone = 0, before;
+    uint64_t refused = atomic_load_explicit(&refused_until_ms, memory_order_relaxed);
+    while (excess(keep) > 0 && (before = wr_huge_drop_oldest() >> WR_PAGE_SHIFT) > 0)
+        gone += before;
+    if (excess(keep) > 0)
+        gone += wr_arena_reap(keep == 0 ? 0 : SPARES);
+    do {
+        before = gone;
+        unsigned count = excess(keep) > 0 ? wr_arena_pin_slack(arena, ARENAS) : 0;
+        gone += purge_arenas(arena, count, keep);
+        wr_arena_unpin(arena, count);
+    } while (gone > before && atomic_load_explicit(&refused_until_ms, memory_order_relaxed) == refused);
+    atomic_fetch_add_explicit(&wr_account.purges, 1, memory_order_relaxed);
+    return gone << WR_PAGE_SHIFT;
+}
+
+void wr_purge_check(void)
+{
+    note_demand();
+    if (wr_likely(wr_account_slack() <= wr_purge_bound())) {
+        wr_arena_reap(SPARES + (unsigned)(atomic_load_explicit(&wr_arena_count.arenas, memory_order_relaxed) / 8));
+        return;
+    }
+    uint64_t now = wr_os_now_ms();
+    if (how == WR_DISCARD_NEVER || now < atomic_load_explicit(&refused_until_ms, memory_order_relaxed) ||
+        !wr_try_lock(&purging, WR_RANK_PURGE))
+        return;
+    judge(now);
+    size_t bound = wr_purge_bound();
+    if (wr_account_slack() > bound)
+        purge_to(bound / 4 * 3);
+    wr_unlock(&purging, WR_RANK_PURGE);
+}
+
+size_t wr_purge_to(size_t keep)
+{
+    if (how == WR_DISCARD_NEVER || wr_lock_is_mine(&purging))
+        return 0;
+    wr_lock(&purging, WR_RANK_PURGE);
+    size_t gone = purge_to(keep);
+    store(&regret.extra, 0);
+    wr_unlock(&purging, WR_RANK_PURGE);
+    return gone;
+}
+
+void wr_purge_fork_prepare(void) { wr_lock_fork_prepare(&purging, WR_RANK_PURGE); }
+
+void wr_purge_fork_done(void) { wr_lock_fork_done(&purging, WR_RANK_PURGE); }

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT
+ * When memory goes back, and how much: the law of slack.
+ *
+ *   slack <= max(WEIR_SLACK, used / 8), and a little more while purging proves vain (see purge.c)
+ *
+ * Whoever gives the page that breaks it purges down to three quarters of the bound: cached huge mappings, the longest
+ * unused first; empty arenas; then pages, in batches, sparsest arenas first. */
+#ifndef WR_PURGE_H
+#define WR_PURGE_H
+
+#include "core/account.h"
+
+/** Reads the options and probes the system. Once, at start. */
+void wr_purge_init(void);
+
+/** Pages of slack that may stay. */
+size_t wr_purge_bound(void);
+
+/** Purges if slack is over the bound, and unmaps arenas if many are empty. Call when a lock has been released under
+ * which pages have changed their state. pre: no lock is held. Keeps errno. */
+void wr_purge_check(void);
+
+/** Purges until no more than `keep` pages of slack are left, or nothing more can go; returns the bytes given back.
+ * Waits for a purge under way. pre: no lock is held. Keeps errno. */
+size_t wr_purge_to(size_t keep);
+
+/** Whether pages marked as returned read as zero. */
+bool wr_purge_zeroes(void);
+
+/** Around fork: see wr_registry_fork_prepare(). */
+void wr_purge_fork_prepare(void);
+void wr_purge_fork_done(void);
+
+#endif

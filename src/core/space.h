@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT
+ * Address space with alignment: what the system's map call does not give. Mappings are placed side by side, downwards,
+ * so that neighbours merge and their number stays small. */
+#ifndef WR_SPACE_H
+#define WR_SPACE_H
+
+#include "base/base.h"
+
+/** `size` zeroed bytes at a multiple of `align`, not resident; NULL when the system refuses. Keeps errno.
+ *  pre: size is a multiple of the page, align a power of two and at least a page. */
+void *wr_space_map(size_t size, size_t align);
+
+/** Gives the range back. Where the system refuses to unmap, the content is discarded and the range stays reserved (and
+ *  is lost: it happens only at the limit of the number of mappings). */
+void wr_space_unmap(void *start, size_t size);
+
+/** Resizes a mapping, moving it (to a multiple of `align`) if it must; its new start, or NULL if it stays as it was. */
+void *wr_space_remap(void *start, size_t size, size_t new_size, size_t align);
+
+#endif
