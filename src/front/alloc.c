@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: MIT
+ * The public malloc family: what the fast paths leave over. Overflow, alignment, errno, misuse, and what to do when
+ * memory is short are decided here; the core below knows blocks. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/option.h"
+#include "base/text.h"
+#include "core/account.h"
+#include "core/purge.h"
+#include "front/fast.h"
+#include "front/stats.h"
+#include "front/thread.h"
+#include "weir/weir.h"
+
+/* ---- memory is short ------------------------------------------------------------------------------------------- */
+
+void *wr_no_memory(void)
+{
+    errno = ENOMEM;
+    return NULL;
+}
+
+/** Says why, the first time, the second, the fourth and so on. */
+static WR_COLD void report_shortage(size_t size)
+{
+    static _Atomic unsigned times;
+    char buf[64];
+    if (!wr_is_pow2(atomic_fetch_add_explicit(&times, 1, memory_order_relaxed) + 1))
+        return;
+    struct wr_text text = WR_TEXT(buf);
+    wr_text_add_bytes(&text, wr_account_used());
+    wr_message(
+        "no memory for %zu bytes with %s in use: the system refused to map more (RLIMIT_AS, overcommit, the limit of "
+        "the number of mappings, or memory is full)",
+        size, buf);
+}
+
+static void tidy(struct wr_heap *heap, void *self) { wr_heap_tidy(heap, heap == self); }
+
+/** Gives back all that can go but `keep` bytes; returns how much went. */
+static size_t trim(struct wr_heap *self, size_t keep)
+{
+    uint64_t before = atomic_load_explicit(&wr_account.returned, memory_order_relaxed);
+    wr_registry_each(tidy, self);
+    wr_purge_to(keep >> WR_PAGE_SHIFT);
+    if (keep < WR_ARENA_SIZE)
+        wr_arena_reap(0);
+    return atomic_load_explicit(&wr_account.returned, memory_order_relaxed) - before;
+}
+
+/* ---- WEIR_CHECK ------------------------------------------------------------------------------------------------ */
+
+/* A freed block is filled with a pattern, but for its first word, the link, and its second, which tells it from any
+ * other: its own address, encoded. So a second free is found out, in whichever thread, and so is a write after the
+ * free. */
+enum { FILL = 0xd5, GUARDED_FROM = 2 * sizeof(uintptr_t) };
+
+static uintptr_t *mark_of(void *address) { return (uintptr_t *)address + 1; }
+static uintptr_t freed_mark(const void *address) { return (uintptr_t)address ^ UINT64_C(0x7765697266726565); }
+
+static bool is_guarded(const struct wr_block *block)
+{
+    return block->kind == WR_BLOCK_SMALL || block->kind == WR_BLOCK_MEDIUM;
+}
+
+static void guard_free(const struct wr_block *block, void *address)
+{
+    if (!is_guarded(block))
+        return;
+    if (*mark_of(address) == freed_mark(address))
+        wr_fatal("double free of %p, a block of %zu bytes", address, block->size);
+    *mark_of(address) = freed_mark(address);
+    memset((char *)address + GUARDED_FROM, FILL, block->size - GUARDED_FROM);
+}
+
+static void guard_alloc(const struct wr_block *block, void *address)
+{
+    const unsigned char *byte = address;
+    if (!is_guarded(block) || *mark_of(address) != freed_mark(address))
+        return;
+    /* Later pages of a medium block may have gone back and read as zero; the one with the mark has not. */
+    size_t end = wr_min(block->size, WR_PAGE_SIZE - (uintptr_t)address % WR_PAGE_SIZE);
+    for (size_t i = GUARDED_FROM; i < end; i++)
+        if (byte[i] != FILL)
+            wr_fatal("corrupted free block %p of %zu bytes: it was written to at offset %zu after it was freed",
+                     address, block->size, i);
+    *mark_of(address) = 0;
+}
+
+/* ---- allocation ------------------------------------------------------------------------------------------------ */
+
+/** What the special modes want to know of an allocation. */
+static void note_alloc(struct wr_heap *heap, size_t size, void *address)
+{
+    struct wr_block block = wr_block_look(address);
+    if (wr_options.check)
+        guard_alloc(&block, address);
+    unsigned row = block.kind == WR_BLOCK_HUGE    ? WR_CLASS_LIMIT + 1
+                   : block.kind == WR_BLOCK_LARGE ? WR_CLASS_LIMIT
+                                                  : block.span->class;
+    heap->tally.calls++;
+    heap->tally.requested += size;
+    heap->tally.usable += block.size;
+    heap->tally.class_calls[row]++;
+}
+
+static void *alloc_entered(struct wr_heap *heap, size_t size, size_t align, bool *zeroed)
+{
+    void *block = wr_block_alloc(heap, size, align, zeroed);
+    if (wr_unlikely(block == NULL)) {
+        /* What is free may be what is missing: under a limit on address space, under a limit of a control group. */
+        trim(heap, 0);
+        block = wr_block_alloc(heap, size, align, zeroed);
+    }
+    if (wr_unlikely(heap->special) && block != NULL)
+        note_alloc(heap, size, block);
+    return block;
+}
+
+/** The slow path of every allocation. `align` is a power of two. */
+static void *alloc(size_t size, size_t align, bool zero)
+{
+    bool zeroed = false;
+    void *block = NULL;
+    if (wr_unlikely(size > PTRDIFF_MAX || align > PTRDIFF_MAX))
+        return wr_no_memory();
+    struct wr_heap *heap = wr_enter();
+    if (wr_likely(heap != NULL)) {
+        block = alloc_entered(heap, size, align, &zeroed);
+        wr_leave(heap);
+    } else {
+        block = wr_emergency_alloc(size, align);
+        zeroed = true;
+    }
+    if (wr_unlikely(block == NULL)) {
+        if (wr_options.verbose)
+            report_shortage(size);
+        return wr_no_memory();
+    }
+    if (zero && (!zeroed || wr_options.check))
+        memset(block, 0, size);
+    return block;
+}
+
+void *wr_malloc_slow(size_t size)
+{
+    if (size > WR_SMALL_MAX && size <= WR_MEDIUM_MAX && !wr_self->special) {
+        void *block = wr_fast_pop(wr_self->current[wr_geometry_class(size)]);
+        if (wr_likely(block != NULL))
+            return block;
+    }
+    return alloc(size, WR_MIN_ALIGN, false);
+}
+
+void *wr_calloc_slow(size_t size) { return alloc(size, WR_MIN_ALIGN, true); }
+
+void *weir_malloc(size_t size) { return wr_fast_malloc(size); }
+
+void *weir_calloc(size_t count, size_t size) { return wr_fast_calloc(count, size); }
+
+void *weir_aligned_alloc(size_t alignment, size_t size)
+{
+    if (!wr_is_pow2(alignment)) {
+        errno = EINVAL;
+        return NULL;
+    }
+    return alignment <= WR_MIN_ALIGN ? wr_fast_malloc(size) : alloc(size, alignment, false);
+}
+
+int weir_posix_memalign(void **out, size_t alignment, size_t size)
+{
+    if (!wr_is_pow2(alignment) || alignment % sizeof(void *) != 0)
+        return EINVAL;
+    int saved = errno;
+    void *block = alignment <= WR_MIN_ALIGN ? wr_fast_malloc(size) : alloc(size, alignment, false);
+    errno = saved;
+    if (block == NULL)
+        return ENOMEM;
+    *out = block;
+    return 0;
+}
+
+/* ---- free ------------------------------------------------------------------------------------------------------ */
+
+_Atomic uint64_t wr_foreign_frees;
+
+static WR_COLD void foreign(const void *address, const char *verb)
+{
+    const char *hint = "it came from another allocator (a static one in the program, the loader's own, RTLD_DEEPBIND)";
+    if (wr_options.strict)
+        wr_fatal("invalid %s of %p, which Weir never gave: %s", verb, address, hint);
+    if (atomic_fetch_add_explicit(&wr_foreign_frees, 1, memory_order_relaxed) == 0)
+        wr_message("warning: %s of %p, which Weir never gave, is ignored: %s; more of the kind go unmentioned", verb,
+                   address, hint);
+}
+
+static void free_entered(struct wr_heap *heap, void *address)
+{
+    struct wr_block block = wr_block_look(address);
+    if (wr_unlikely(block.kind <= WR_BLOCK_INVALID)) {
+        if (block.kind == WR_BLOCK_INVALID)
+            wr_block_fatal(&block, address, "free");
+        if (!wr_emergency_free(address))
+            foreign(address, "free");
+        return;
+    }
+    if (wr_unlikely(heap->special)) {
+        heap->tally.frees++;
+        if (wr_options.check)
+            guard_free(&block, address);
+    }
+    wr_block_free(heap, &block, address);
+}
+
+/** The cases between fast and slow: the block goes to its class's stash, or into a parcel to its heap. */
+WR_INLINE bool free_aside(void *address)
+{
+    struct wr_heap *self = wr_self;
+    if (!wr_map_is_known(address) || self->inside)
+        return false;
+    self->inside = true; /* as wr_enter() does */
+    struct wr_pool *pool = wr_arena_pool(address);
+    struct wr_heap *owner = wr_pool_heap(pool);
+    bool done = owner == self || owner == NULL ? wr_heap_stash(self, pool, address) : wr_heap_send(self, pool, address);
+    wr_leave(self);
+    return done;
+}
+
+void wr_free_slow(void *address)
+{
+    if (free_aside(address))
+        return;
+    if (address == NULL)
+        return;
+    struct wr_heap *heap = wr_enter();
+    if (wr_unlikely(heap == NULL)) {
+        if (!wr_emergency_free(address) && wr_map_get(address) != 0)
+            wr_defer_free(address);
+        return;
+    }
+    free_entered(heap, address);
+    for (void *next, *late = wr_deferred_frees(); wr_unlikely(late != NULL); late = next) {
+        next = *(void **)late;
+        free_entered(heap, late);
+    }
+    wr_leave(heap);
+}
+
+void weir_free(void *block) { wr_fast_free(block); }
+
+static WR_COLD void check_sized(const void *address, size_t size)
+{
+    struct wr_block block = wr_block_look(address);
+    if (block.kind >= WR_BLOCK_SMALL && size > block.size)
+        wr_fatal("invalid free of %p with size %zu: the block has %zu bytes", address, size, block.size);
+}
+
+void weir_free_sized(void *block, size_t size)
+{
+    if (wr_unlikely(size > WR_SMALL_MAX || wr_options.check))
+        check_sized(block, size);
+    wr_fast_free(block);
+}
+
+void weir_free_aligned_sized(void *block, size_t alignment, size_t size)
+{
+    if (wr_unlikely(!wr_is_pow2(alignment) || (uintptr_t)block % alignment != 0))
+        wr_fatal("invalid free of %p with alignment %zu: the block is not so aligned", block, alignment);
+    weir_free_sized(block, size);
+}
+
+size_t weir_usable_size(const void *address)
+{
+    struct wr_block block = wr_block_look(address);
+    return block.kind == WR_BLOCK_FOREIGN   ? wr_emergency_size(address)
+           : block.kind == WR_BLOCK_INVALID ? 0
+                                            : block.size;
+}
+
+/* ---- realloc --------------------------------------------------------------------------------------------------- */
+
+/** A new block with the content of the old one, which is freed. */
+static void *move(void *old, size_t had, size_t size)
+{
+    void *block = wr_fast_malloc(size);
+    if (block == NULL)
+        return NULL;
+    memcpy(block, old, wr_min(had, size));
+    wr_fast_free(old);
+    return block;
+}
+
+static WR_COLD void *realloc_unusual(const struct wr_block *block, void *address, size_t size)
+{
+    size_t emergency = wr_emergency_size(address);
+    if (emergency != 0)
+        return emergency >= size ? address : move(address, emergency, size);
+    if (block->kind == WR_BLOCK_INVALID)
+        wr_block_fatal(block, address, "realloc");
+    foreign(address, "realloc");
+    return wr_no_memory();
+}
+
+static void *resize_in_place(const struct wr_block *block, void *address, size_t size)
+{
+    if (block->kind <= WR_BLOCK_MEDIUM)
+        return wr_block_resize(block, address, size);
+    struct wr_heap *heap = wr_enter();
+    if (heap == NULL)
+        return NULL;
+    address = wr_block_resize(block, address, size);
+    wr_leave(heap);
+    return address;
+}
+
+void *weir_realloc(void *address, size_t size)
+{
+    if (address == NULL)
+        return wr_fast_malloc(size);
+    if (wr_unlikely(size > PTRDIFF_MAX))
+        return wr_no_memory();
+    struct wr_block block = wr_block_look(address);
+    if (wr_unlikely(block.kind <= WR_BLOCK_INVALID))
+        return realloc_unusual(&block, address, size);
+    void *same = resize_in_place(&block, address, size);
+    return wr_likely(same != NULL) ? same : move(address, block.size, size);
+}
+
+void *weir_reallocarray(void *block, size_t count, size_t size)
+{
+    size_t total;
+    if (__builtin_mul_overflow(count, size, &total))
+        return wr_no_memory();
+    return weir_realloc(block, total);
+}
+
+/* ---- return of memory ------------------------------------------------------------------------------------------ */
+
+size_t weir_trim(size_t keep)
+{
+    struct wr_heap *heap = wr_enter();
+    if (heap == NULL)
+        return 0;
+    size_t gone = trim(heap, keep);
+    wr_leave(heap);
+    return gone;
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT
+ * The fast paths: what malloc and free do nearly always. One screen, no call, no lock, no atomic read-modify-write.
+ *
+ * Anything unusual makes one of the tests fail and is handled in front/alloc.c: a thread without a heap has one whose
+ * pools are all empty; special modes show the fast path nothing but empty pools, and put a mark on each pool's owner.
+ */
+#ifndef WR_FAST_H
+#define WR_FAST_H
+
+#include "core/block.h"
+
+/** The calling thread's heap: &wr_heap_none before its first allocation, &wr_heap_gone after its last. */
+extern WR_TLS struct wr_heap *wr_self WR_HIDDEN;
+extern struct wr_heap wr_heap_none WR_HIDDEN, wr_heap_gone WR_HIDDEN;
+
+void *wr_malloc_slow(size_t size) WR_NOINLINE;
+void *wr_calloc_slow(size_t size) WR_NOINLINE;
+void *wr_no_memory(void) WR_COLD;
+void wr_free_slow(void *block) WR_NOINLINE;
+
+/** A block of `pool`, or NULL if its list is empty. pre: the pool is current, and the caller its owner. */
+WR_INLINE void *wr_fast_pop(struct wr_pool *pool)
+{
+    void *block = pool->free;
+    if (wr_likely(block != NULL)) {
+        pool->free = *(void **)block;
+        wr_pool_add_live(pool);
+    }
+    return block;
+}
+
+WR_INLINE void *wr_fast_malloc(size_t size)
+{
+    if (wr_likely(size <= WR_SMALL_MAX)) {
+        void *block = wr_fast_pop(wr_self->slot[(size + 15) / 16]);
+        if (wr_likely(block != NULL))
+            return block;
+    }
+    return wr_malloc_slow(size);
+}
+
+WR_INLINE void wr_fast_free(void *block)
+{
+    if (wr_likely(wr_map_is_known(block))) {
+        struct wr_pool *pool = wr_hide(wr_arena_pool(block));
+        uint16_t live = (uint16_t)(pool->live - 1);
+        if (wr_likely(atomic_load_explicit(&pool->owner, memory_order_relaxed) == (uintptr_t)wr_self) &&
+            wr_likely(live != pool->wake) && wr_likely(block != pool->free)) {
+            *(void **)block = pool->free;
+            pool->free = block;
+            wr_pool_set_live(pool, live); /* the last access: see pool.h */
+            return;
+        }
+    }
+    wr_free_slow(block);
+}
+
+WR_INLINE void *wr_fast_calloc(size_t count, size_t size)
+{
+    size_t total;
+    if (wr_unlikely(__builtin_mul_overflow(count, size, &total)))
+        return wr_no_memory();
+    if (wr_likely(total <= WR_SMALL_MAX)) {
+        void *block = wr_fast_pop(wr_self->slot[(total + 15) / 16]);
+        if (wr_likely(block != NULL))
+            return __builtin_memset(block, 0, total);
+    }
+    return wr_calloc_slow(total);
+}
+
+#endif
