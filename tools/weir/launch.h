@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT
+ * Runs one program to its end and measures it from outside. */
+#ifndef WEIR_TOOL_LAUNCH_H
+#define WEIR_TOOL_LAUNCH_H
+
+#include "tool.h"
+
+#include <sys/resource.h>
+#include <sys/types.h>
+
+struct launch {
+    const char *path; /* the file */
+    char **argv;
+    char **env;
+    bool elf;            /* not a script, so the shell is not asked to run it where the system refuses */
+    const char *library; /* basename of the library to look for in the program's mappings */
+};
+
+enum mapped { MAPPED_UNKNOWN, MAPPED_NO, MAPPED_YES };
+
+struct ending {
+    pid_t pid;
+    int status;          /* of wait(2) */
+    double wall;         /* seconds */
+    struct rusage usage; /* of the program and the children that it waited for */
+    uint64_t resident;   /* bytes when last looked at; 0 if it never was */
+    double age;          /* seconds between that look and the end */
+    enum mapped mapped;  /* whether the library was there when last looked for */
+};
+
+/** Runs l to its end; signals are relayed (relay.h), stops followed. Standard input, output and error are left alone.
+ *  @return 0, or after a complaint the exit status for a program that could not be started. */
+int launch(const struct launch *l, struct ending *end);
+
+#endif

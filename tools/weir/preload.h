@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT
+ * Finds libweir-preload.so and makes the environment that loads it into a program. */
+#ifndef WEIR_TOOL_PRELOAD_H
+#define WEIR_TOOL_PRELOAD_H
+
+#include "tool.h"
+
+/** The absolute path of the preload library: `given` (the user's --library), else $WEIR_PRELOAD, else beside this tool,
+ *  else where it was installed. Complains and ends where there is none that LD_PRELOAD could take. The caller frees. */
+char *preload_find(const char *given);
+
+/** LD_PRELOAD with `library` first and then what `old` (NULL: nothing) had, less other copies of Weir. The caller
+ *  frees. */
+char *preload_list(const char *library, const char *old);
+
+#endif

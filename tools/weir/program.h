@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT
+ * What a command will run: the file, found as the shell finds it, and what in it concerns a preloaded allocator. */
+#ifndef WEIR_TOOL_PROGRAM_H
+#define WEIR_TOOL_PROGRAM_H
+
+#include "tool.h"
+
+struct program {
+    char *path;             /* the file for execve; NULL if there is none that can be run */
+    int error;              /* why not, an errno */
+    bool elf;               /* an ELF file, no script */
+    bool python;            /* CPython, itself or as a script's interpreter */
+    bool free_threaded;     /* CPython without the GIL: it refuses PYTHONMALLOC=malloc */
+    bool shell;             /* a shell, itself or as a script's interpreter */
+    bool foreign;           /* a preloaded library would be refused or break it: run it without */
+    char *interpreter;      /* for a script with "#!…env NAME": the file of NAME; else NULL */
+    struct strings command; /* with interpreter: what env would give it, up to the script's name */
+    struct strings notes;   /* one sentence each: what cannot or will not come to Weir, and why */
+};
+
+/** Finds argv[0] in `path` (a list as in PATH) and looks into the file; follows scripts to their interpreters. */
+void program_inspect(struct program *p, char *const argv[], const char *path);
+
+/** Adds to p->notes what the environment decides: a PYTHONMALLOC that the user set, NULL if none. */
+void program_note_python(struct program *p, const char *pythonmalloc);
+
+/** Says why p cannot be run. @return the tool's exit status, 126 or 127. */
+int program_complain(const struct program *p, const char *name);
+
+#endif
