@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT
+ * Makes system calls fail from now on, in this process and all that it starts. */
+#ifndef SECCOMP_H
+#define SECCOMP_H
+
+#include "case.h"
+
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+#ifndef SYS_process_madvise
+#define SYS_process_madvise 440
+#endif
+#ifndef SYS_clone3
+#define SYS_clone3 435
+#endif
+
+/** Each of `count` calls gives `error` and does nothing. Skips the case where the kernel refuses. */
+CASE_UNUSED static void forbid(const int *calls, unsigned count, int error)
+{
+    struct sock_filter filter[64];
+    unsigned short length = 0;
+
+    CHECK(count < 30);
+    filter[length++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
+    for (unsigned i = 0; i < count; i++) {
+        filter[length++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)calls[i], 0, 1);
+        filter[length++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error);
+    }
+    filter[length++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+    struct sock_fprog program = {.len = length, .filter = filter};
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+        SKIP_CASE("no seccomp filters here");
+}
+
+#endif

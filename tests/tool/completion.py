@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: MIT
+"""Completion: the scripts are sound, and propose what there is, in bash and in zsh."""
+
+import os
+import pty
+import select
+import shutil
+import subprocess
+import time
+
+from harness import SOURCE, WEIR, check, environment, finish, scratch, skip, weir
+
+BASH = os.path.join(SOURCE, "completions", "weir")
+ZSH = os.path.join(SOURCE, "completions", "_weir")
+FRAMEWORK = "/usr/share/bash-completion/bash_completion"
+
+os.chdir(scratch.name)
+os.mkdir("bin")
+os.symlink(os.path.abspath(WEIR), "bin/weir")
+env = environment(PATH=f"{scratch.name}/bin:{os.environ['PATH']}", HOME=scratch.name, TERM="dumb")
+
+
+def propose(line):
+    """What bash proposes for `line` with the cursor at its end."""
+    # The words as readline cuts them: at blanks and at "=".
+    words = [part for word in line.split(" ") for part in (word.replace("=", "\0=\0").strip("\0").split("\0"))]
+    script = f"""
+. {FRAMEWORK}; . {BASH}
+compopt() {{ :; }}
+COMP_LINE=$1; COMP_POINT=${{#1}}; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMP_TYPE=9; COMP_KEY=9
+_weir weir "${{COMP_WORDS[COMP_CWORD]}}" "${{COMP_WORDS[COMP_CWORD - 1]}}"
+printf '%s\\n' "${{COMPREPLY[@]}}"
+"""
+    done = subprocess.run(
+        ["bash", "-c", script, "bash", line, *words], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    return {word.strip() for word in done.stdout.split("\n") if word.strip()} | {
+        f"ERROR {e}" for e in done.stderr.splitlines()
+    }
+
+
+done = subprocess.run(["bash", "-n", BASH], stderr=subprocess.PIPE, text=True)
+check(done.returncode == 0 and done.stderr == "", "bash: the script is sound", done.stderr)
+if os.path.exists(FRAMEWORK):
+    open("report.txt", "w", encoding="ascii").close()
+    commands = {
+        line.split()[0]
+        for line in weir("--help").stdout.split("Commands:")[1].split("Options:")[0].splitlines()
+        if line
+    }
+    flags = {
+        word.split("=")[0]
+        for word in weir("run", "--usage").stdout.replace("[", " ").replace("]", " ").split()
+        if word.startswith("--")
+    }
+    names = {line.split("=")[0][5:].lower() for line in weir("options").stdout.splitlines() if line.startswith("WEIR_")}
+    for line, wanted in (
+        ("weir ", commands | {"--help", "--version"}),
+        ("weir o", {"options"}),
+        ("weir help r", {"run"}),
+        ("weir options --j", {"--json"}),
+        ("weir run --no", {"--no-inherit"}),
+        ("weir run --ou", {"--output="}),
+        ("weir run -o ", {f"{name}=" for name in names}),
+        ("weir run -o pur", {"purge="}),
+        ("weir run -o purge=", {"dontneed", "free", "never"}),
+        ("weir run -o WEIR_PURGE=n", {"never"}),
+        ("weir run --set=stats=j", {"json"}),
+        ("weir run --set=stri", {"strict="}),
+        ("weir run -o slack=", set()),
+        ("weir run -o purge=never --st", {"--stats"}),
+        ("weir run --output=rep", {"report.txt"}),
+        ("weir run --output rep", {"report.txt"}),
+        ("weir run -q printen", {"printenv"}),
+        ("weir run -- printen", {"printenv"}),
+        ("weir run -o purge=never -q cat rep", {"report.txt"}),
+        ("weir run --set=purge=never -- cat rep", {"report.txt"}),
+    ):
+        got = propose(line)
+        check(got == wanted, f"bash: {line}", f"got {got}", f"wanted {wanted}")
+    got = propose("weir run --")
+    check({word.rstrip("=") for word in got} == flags | {"--"}, "bash: every long option of run", got, flags)
+else:
+    skip("bash: what it proposes", "bash-completion is not installed")
+
+# ---- zsh
+
+if shutil.which("zsh") is None:
+    skip("zsh", "it is not installed")
+    finish()
+done = subprocess.run(["zsh", "-n", ZSH], stderr=subprocess.PIPE, text=True)
+check(done.returncode == 0 and done.stderr == "", "zsh: the script is sound", done.stderr)
+
+
+def type_in_zsh(lines):
+    """Types each line and a tab into a zsh with the completion; returns the screen's text for each."""
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.execvpe("zsh", ["zsh", "-f", "-i"], {**env, "PS1": "% ", "COLUMNS": "200"})
+
+    def read(until, seconds=10.0):
+        text, end = "", time.monotonic() + seconds
+        while until not in text and time.monotonic() < end:
+            if select.select([fd], [], [], 0.1)[0]:
+                text += os.read(fd, 4096).decode(errors="replace")
+        return text
+
+    os.write(
+        fd,
+        f"stty columns 200; fpath=({os.path.dirname(ZSH)} $fpath); autoload -Uz compinit; compinit -u -D; "
+        "unsetopt list_beep; setopt auto_list; LISTMAX=1000; echo set''up\n".encode(),
+    )
+    read("setup")
+    screens = []
+    for line in lines:
+        os.write(fd, line.encode() + b"\t")
+        screens.append(read("\0", 0.8))
+        os.write(fd, b"\x15\n")
+        read("\0", 0.2)
+    os.close(fd)
+    os.waitpid(pid, 0)
+    return screens
+
+
+cases = (
+    ("weir ", ["run", "options", "help"]),
+    ("weir opt", ["options"]),
+    ("weir run --no", ["--no-inherit"]),
+    ("weir run -o pur", ["purge="]),
+    ("weir run -o purge=n", ["purge=never"]),
+    ("weir run --set=purge=", ["dontneed", "free", "never"]),
+    ("weir run -q printen", ["printenv"]),
+    ("weir run -q cat rep", ["report.txt"]),
+)
+for (line, wanted), screen in zip(cases, type_in_zsh([line for line, _ in cases])):
+    check(all(word in screen for word in wanted), f"zsh: {line}", repr(screen))
+finish()

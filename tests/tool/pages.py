@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: MIT
+"""The manual pages: sound, readable, and with every command, option and function that there is."""
+
+import glob
+import os
+import re
+import shutil
+import subprocess
+
+from harness import SOURCE, check, finish, scratch, skip, weir
+
+MAN = os.path.join(SOURCE, "man")
+PAGES = [os.path.join(MAN, name) for name in ("weir.1", "weir.7", "weir_malloc.3")]
+links = sorted(set(glob.glob(f"{MAN}/*.[0-9]")) - set(PAGES))
+
+
+def text_of(page):
+    """What a reader sees, or the source's words where there is no man."""
+    env = {**os.environ, "MANWIDTH": "400", "MAN_KEEP_FORMATTING": "", "LC_ALL": "C.UTF-8"}
+    if shutil.which("man") is None:
+        with open(page, encoding="utf-8") as file:
+            return re.sub(r"^\.\w+ ", "", file.read(), flags=re.M)
+    return subprocess.run(
+        ["man", "-l", page], env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ).stdout
+
+
+for page in PAGES:
+    name = os.path.basename(page)
+    if shutil.which("mandoc"):
+        done = subprocess.run(
+            ["mandoc", "-Tlint", "-Wwarning", page], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        check(done.returncode == 0, f"{name}: mandoc has nothing to say", done.stdout)
+    else:
+        skip(f"{name}: mandoc", "it is not installed")
+    if shutil.which("man"):
+        done = subprocess.run(
+            ["man", "--warnings", "-l", page],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "LC_ALL": "C.UTF-8", "MANPAGER": "cat"},
+        )
+        check(
+            done.returncode == 0 and done.stderr == "" and len(done.stdout) > 2000, f"{name}: nor has man", done.stderr
+        )
+    else:
+        skip(f"{name}: man", "it is not installed")
+
+command_page, options_page, functions_page = map(text_of, PAGES)
+commands = re.findall(r"^  ([a-z]+) ", weir("--help").stdout.split("Commands:")[1].split("Options:")[0], re.M)
+missing = [name for name in commands if f"weir {name}" not in command_page]
+check(commands and not missing, "weir(1) has every command", missing)
+for name in commands:
+    flags = {word.split("=")[0] for word in re.findall(r"--[a-z-]+", weir(name, "--usage").stdout)} - {
+        "--usage",
+        "--help",
+        "--version",
+    }
+    missing = [flag for flag in flags if flag not in command_page]
+    check(not missing, f"weir(1) has every option of {name}", missing)
+options = dict(re.findall(r"^(WEIR_\w+)=(\S+)", weir("options").stdout, re.M))
+missing = [name for name in options if not re.search(rf"^ +{name}\s+\S+\s+\S+$", options_page, re.M)]
+check(options and not missing, "weir(7) has every environment option in its table", missing)
+missing = [name for name in options if len(re.findall(rf"^ +{name}$", options_page, re.M)) != 1]
+check(not missing, "and says more about each", missing)
+wrong = [name for name, values in options.items() if "|" in values and "[" not in values and values not in options_page]
+check(not wrong, "with the values that it takes", wrong)
+named = set(re.findall(r"^ +(WEIR_\w+)", options_page, re.M))
+check(named <= set(options), "and has none that is not there", named - set(options))
+
+functions = set()
+for header in glob.glob(f"{SOURCE}/include/weir/alloc.h"):
+    with open(header, encoding="utf-8") as file:
+        functions |= set(re.findall(r"WEIR_API[^;(]*?(weir_\w+)\(", file.read()))
+check(
+    functions and not [name for name in functions if f"{name}(" not in functions_page],
+    "weir_malloc(3) has every function",
+    functions - set(re.findall(r"weir_\w+", functions_page)),
+)
+with open(f"{SOURCE}/include/weir/alloc.h", encoding="utf-8") as file:
+    fields = re.findall(r"uint64_t (\w+);", file.read())
+check(fields and not [name for name in fields if name not in functions_page], "and every figure", fields)
+
+# man(1) finds a function's page by its name.
+os.makedirs(f"{scratch.name}/man/man3")
+for path in PAGES[2:] + links:
+    shutil.copy(path, f"{scratch.name}/man/man3")
+pages = {os.path.basename(path)[:-2] for path in PAGES[2:] + links}
+check(pages == functions, "each function has a page", pages ^ functions)
+if shutil.which("man"):
+    for name in sorted(pages):
+        done = subprocess.run(
+            ["man", "-M", f"{scratch.name}/man", "3", name],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "MANPAGER": "cat", "LC_ALL": "C.UTF-8"},
+        )
+        check("WEIR_MALLOC(3)" in done.stdout, f"man {name}", done.stderr)
+else:
+    skip("man finds each function", "it is not installed")
+finish()

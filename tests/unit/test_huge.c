@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT
+ * Huge blocks: resizing without copying, the cache of freed mappings and its bound, and addresses near them. */
+#include "core/huge.h"
+
+#include "core/block.h"
+#include "core/purge.h"
+#include "support.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <weir/alloc.h>
+
+TestSuite(huge, .timeout = 60);
+
+static char *taken(size_t size)
+{
+    char *block = weir_malloc(size);
+    must(block != NULL && wr_block_look(block).kind == WR_BLOCK_HUGE, "%zu bytes: %p is no huge block", size,
+         (void *)block);
+    return block;
+}
+
+static struct weir_stats now(void)
+{
+    struct weir_stats stats;
+    weir_stats_get(&stats);
+    return stats;
+}
+
+/** Growing moves pages, not bytes: what was not touched stays untouched. */
+Test(huge, resizing_touches_nothing)
+{
+    size_t size = 8 * WR_MIB;
+    char *block = taken(size);
+    for (size_t page = 0; page < size; page += 64 * WR_KIB)
+        block[page] = (char)(page >> 16);
+    for (size_t next = 16 * WR_MIB; next <= 256 * WR_MIB; next *= 2) {
+        block = weir_realloc(block, next);
+        must(block != NULL && weir_usable_size(block) >= next, "%zu bytes", next);
+        for (size_t page = 0; page < size; page += 64 * WR_KIB)
+            must(block[page] == (char)(page >> 16), "%zu bytes: content at %zu", next, page);
+        must(unit_resident() < 64 * WR_MIB || UNIT_SANITIZED, "%zu bytes: %zu resident", next, unit_resident());
+    }
+    block = weir_realloc(block, 3 * WR_MIB);
+    must(block != NULL && block[2 * WR_MIB] == (char)(2 * WR_MIB >> 16), "shrunk");
+    must(now().huge <= 4 * WR_MIB, "%llu bytes in huge blocks", (unsigned long long)now().huge);
+    weir_free(block);
+}
+
+Test(huge, a_grown_block_is_zeroed_for_calloc_only)
+{
+    char *block = taken(5 * WR_MIB);
+    unit_fill(block, 0, 5 * WR_MIB, 1);
+    weir_free(block);
+    char *clean = weir_calloc(1, 5 * WR_MIB);
+    must(clean != NULL && unit_zeroed(clean, 5 * WR_MIB) == UNIT_INTACT, "calloc gave a dirty block");
+    unit_fill(clean, 0, 5 * WR_MIB, 2);
+    weir_free(clean);
+    clean = weir_calloc(1, 7 * WR_MIB);
+    must(clean != NULL && unit_zeroed(clean, 7 * WR_MIB) == UNIT_INTACT, "calloc gave a dirty block");
+    weir_free(clean);
+}
+
+/** A program that frees and takes the same again gets what it had: no system call, no fault. */
+Test(huge, freed_mappings_are_reused)
+{
+    char *block = taken(3 * WR_MIB);
+    unit_fill(block, 0, 3 * WR_MIB, 1);
+    struct weir_stats before = now();
+    for (unsigned i = 0; i < 100; i++) {
+        weir_free(block);
+        must(now().cached >= 3 * WR_MIB, "%llu bytes cached", (unsigned long long)now().cached);
+        block = taken(3 * WR_MIB);
+    }
+    must(now().returned == before.returned, "%llu bytes were returned in between",
+         (unsigned long long)(now().returned - before.returned));
+    weir_free(block);
+}
+
+Test(huge, the_cache_is_slack_and_bounded)
+{
+    enum { COUNT = 24 };
+    void *block[COUNT];
+    for (unsigned i = 0; i < COUNT; i++) {
+        block[i] = taken((2500 + 100 * i) * WR_KIB);
+        memset(unit_opaque(block[i]), 1, 2500 * WR_KIB);
+    }
+    for (unsigned i = 0; i < COUNT; i++) {
+        weir_free(block[i]);
+        struct weir_stats stats = now();
+        must(stats.cached <= stats.slack_bound && stats.slack <= stats.slack_bound + WR_MIB,
+             "%llu cached, slack %llu, bound %llu", (unsigned long long)stats.cached, (unsigned long long)stats.slack,
+             (unsigned long long)stats.slack_bound);
+    }
+    while (wr_huge_drop_oldest() > 0)
+        continue;
+    must(now().cached == 0 && now().huge == 0, "%llu bytes cached", (unsigned long long)now().cached);
+}
+
+/** What a mapping leaves of its last arena-sized slot may be anybody's. */
+Test(huge, memory_behind_a_huge_block_is_not_weirs)
+{
+    size_t page = unit_page_size(), size = 2 * WR_MIB + 64 * WR_KIB;
+    char *block = taken(size);
+    char *end = block + wr_round_up(weir_usable_size(block), page);
+    char *other = mmap(end, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    must(other != MAP_FAILED, "no mapping");
+    if (other != end || wr_map_get(other) == 0)
+        cr_skip_test("the place behind the block is taken");
+    must(weir_usable_size(other) == 0, "foreign memory has a usable size");
+    must(weir_realloc(other, 10) == NULL, "foreign memory was reallocated");
+    weir_free(other); /* ignored, with a warning */
+    must(*other == 0, "foreign memory was written to");
+    weir_free(block);
+}
+
+/** Each alignment up to gigabytes, and the map knows the block over all of its length. */
+Test(huge, alignments)
+{
+    for (size_t align = WR_MIB; align <= 4096 * WR_MIB; align *= 4)
+        for (size_t size = 1000; size <= 40 * WR_MIB; size *= 40) {
+            char *block = weir_aligned_alloc(align, size);
+            must(block != NULL && unit_is_aligned(block, align), "%zu bytes aligned to %zu: %p", size, align, (void *)block);
+            must(wr_map_get(block) != 0 && wr_map_get(block + size - 1) != 0, "not in the map");
+            block[0] = block[size - 1] = 1;
+            weir_free(block);
+        }
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT
+ * The law of slack: its bound, what a purge leaves, and what is known of pages that went. */
+#include "core/purge.h"
+
+#include "base/option.h"
+#include "os/os.h"
+#include "support.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+#include <weir/alloc.h>
+
+enum { BLOCKS = 20000 };
+
+static void *block[BLOCKS];
+
+static void set_up(void) { weir_free(weir_malloc(1)); } /* starts the library */
+
+TestSuite(purge, .init = set_up, .timeout = 60);
+
+static struct weir_stats now(void)
+{
+    struct weir_stats stats;
+    weir_stats_get(&stats);
+    return stats;
+}
+
+static void fill(size_t size)
+{
+    for (size_t i = 0; i < BLOCKS; i++) {
+        must((block[i] = weir_malloc(size)) != NULL, "no memory");
+        memset(unit_opaque(block[i]), 1, size);
+    }
+}
+
+/** Frees all but one in `keep`. */
+static void empty(size_t keep)
+{
+    for (size_t i = 0; i < BLOCKS; i++)
+        if (i % keep != 0) {
+            weir_free(block[i]);
+            block[i] = NULL;
+        }
+}
+
+Test(purge, the_bound_is_an_eighth_but_at_least_the_option)
+{
+    must(wr_purge_bound() << WR_PAGE_SHIFT == wr_options.slack, "bound %zu with nothing used",
+         wr_purge_bound() << WR_PAGE_SHIFT);
+    void *big = weir_malloc(200 * WR_MIB);
+    must(big != NULL, "no memory");
+    size_t bound = wr_purge_bound() << WR_PAGE_SHIFT;
+    must(bound >= 25 * WR_MIB && bound <= 26 * WR_MIB, "bound %zu with 200 MiB used", bound);
+    must(now().slack_bound == bound, "the figures say %llu", (unsigned long long)now().slack_bound);
+    weir_free(big);
+    must(now().slack_bound < 25 * WR_MIB, "bound %llu when it is freed", (unsigned long long)now().slack_bound);
+}
+
+Test(purge, slack_goes_down_to_what_is_kept)
+{
+    fill(1000);
+    empty(100);
+    size_t had = wr_account_slack();
+    must(had > 200, "%zu pages of slack", had);
+    wr_purge_to(150);
+    size_t left = wr_account_slack();
+    must(left <= 150 && left >= 100, "%zu pages of slack left, told to keep 150", left);
+    must(wr_purge_to(150) == 0, "more went at the second try");
+    wr_purge_to(0);
+    must(wr_account_slack() == 0, "%zu pages of slack left", wr_account_slack());
+}
+
+/** Survivors are not touched, and freed pages read as zero when they come again. */
+Test(purge, content_survives_around_what_goes)
+{
+    fill(300);
+    for (size_t i = 0; i < BLOCKS; i++)
+        unit_fill(block[i], 0, 300, i);
+    empty(7);
+    wr_purge_to(0);
+    for (size_t i = 0; i < BLOCKS; i += 7)
+        must(unit_filled(block[i], 0, 300, i) == UNIT_INTACT, "block %zu has changed", i);
+    for (size_t i = 0; i < BLOCKS; i++)
+        if (block[i] == NULL) {
+            block[i] = weir_calloc(1, 300);
+            must(block[i] != NULL && unit_zeroed(block[i], 300) == UNIT_INTACT, "calloc after a purge is dirty");
+        }
+    for (size_t i = 0; i < BLOCKS; i += 7)
+        must(unit_filled(block[i], 0, 300, i) == UNIT_INTACT, "block %zu has changed", i);
+}
+
+/** Over the bound nobody has to ask. */
+Test(purge, over_the_bound_it_happens_by_itself)
+{
+    uint64_t returned = now().returned;
+    fill(2000);
+    must(now().returned == returned, "memory went back while it grew");
+    empty(50);
+    must(now().returned > returned + 20 * WR_MIB, "%llu bytes went back",
+         (unsigned long long)(now().returned - returned));
+    must(now().purges > 0, "no purge");
+}
+
+/** A workload whose live size stays where it is gives nothing back: that would be work for nothing. */
+Test(purge, steady_use_returns_nothing)
+{
+    struct unit_rng rng = {unit_seed()};
+    fill(500);
+    struct weir_stats before = now();
+    for (size_t i = 0; i < unit_scale(300000); i++) {
+        size_t at = unit_below(&rng, BLOCKS);
+        weir_free(block[at]);
+        must((block[at] = weir_malloc(500)) != NULL, "no memory");
+    }
+    struct weir_stats after = now();
+    must(after.returned <= before.returned + WR_MIB, "%llu bytes went back",
+         (unsigned long long)(after.returned - before.returned));
+    must(after.used <= before.used + before.used / 10, "used grew from %llu to %llu", (unsigned long long)before.used,
+         (unsigned long long)after.used);
+}
