@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: MIT
+# Two libraries of the same objects. Their flags are AM_CFLAGS: with flags of their own all would be compiled twice.
+
+weir_sources = \
+    src/base/assert.c \
+    src/base/assert.h \
+    src/base/base.h \
+    src/base/bits.h \
+    src/base/option.c \
+    src/base/option.h \
+    src/base/text.c \
+    src/base/text.h \
+    src/os/lock.c \
+    src/os/lock.h \
+    src/os/os.h \
+    src/os/os_linux.c \
+    src/core/account.c \
+    src/core/account.h \
+    src/core/arena.c \
+    src/core/arena.h \
+    src/core/block.c \
+    src/core/block.h \
+    src/core/check.c \
+    src/core/check.h \
+    src/core/geometry.c \
+    src/core/geometry.h \
+    src/core/heap.c \
+    src/core/heap.h \
+    src/core/huge.c \
+    src/core/huge.h \
+    src/core/map.c \
+    src/core/map.h \
+    src/core/meta.c \
+    src/core/meta.h \
+    src/core/pool.c \
+    src/core/pool.h \
+    src/core/purge.c \
+    src/core/purge.h \
+    src/core/registry.c \
+    src/core/registry.h \
+    src/core/space.c \
+    src/core/space.h \
+    src/front/alloc.c \
+    src/front/fast.h \
+    src/front/stats.c \
+    src/front/stats.h \
+    src/front/thread.c \
+    src/front/thread.h
+
+library_ldflags = $(SANITIZER_FLAGS) -Wl,-z,defs -Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete
+
+# The API. libtool's -version-info is CURRENT:REVISION:AGE; see CONTRIBUTING.md.
+lib_LTLIBRARIES += libweir.la
+libweir_la_SOURCES = $(weir_sources)
+libweir_la_LDFLAGS = $(library_ldflags) -version-info 0:0:0
+
+# The same, and the names of the C and C++ libraries. No static archive: it is made to be preloaded, or linked first.
+# No version script: a malloc with a version node would not stand for malloc@GLIBC_2.2.5.
+preload_sources = \
+    src/preload/preload.c \
+    src/preload/preload_cxx.c
+
+if PRELOAD
+lib_LTLIBRARIES += libweir-preload.la
+libweir_preload_la_SOURCES = $(weir_sources) $(preload_sources)
+libweir_preload_la_LDFLAGS = $(library_ldflags) -module -avoid-version -shared
+endif
