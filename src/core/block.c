@@ -45,6 +45,8 @@ struct wr_block wr_block_look(const void *address)
         return (struct wr_block){.kind = (uintptr_t)address % WR_ARENA_SIZE == 0 ? WR_BLOCK_INVALID : WR_BLOCK_FOREIGN};
     struct wr_huge *huge = (struct wr_huge *)entry;
     bool start = huge->start == address;
+    if ((size_t)((const char *)address - (const char *)huge->start) >= huge->size)
+        return (struct wr_block){.kind = WR_BLOCK_FOREIGN}; /* the rest of its last slot may be anybody's */
     return (struct wr_block){
         .kind = start ? WR_BLOCK_HUGE : WR_BLOCK_INVALID, .size = start ? huge->size : 0, .huge = huge};
 }

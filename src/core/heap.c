@@ -90,22 +90,37 @@ static void use_pages(struct wr_heap *heap, struct wr_span *span, uint16_t pages
 {
     if (wr_unlikely(heap->special) && wr_options.check)
         wipe(span, pages & span->resident);
-    unsigned again = wr_bits_count(pages & span->returned);
+    uint16_t again = pages & span->returned;
     heap->used += (int32_t)wr_bits_count(pages);
     heap->slack -= (int32_t)wr_bits_count(pages & span->resident);
     span->free &= (uint16_t)~pages;
     span->resident |= pages;
-    if (again > 0) {
-        span->returned &= (uint16_t)~pages;
-        atomic_fetch_add_explicit(&wr_account.refaulted, (uint64_t)again << WR_PAGE_SHIFT, memory_order_relaxed);
+    if (again != 0) {
+        span->returned &= (uint16_t)~again;
+        atomic_fetch_add_explicit(&wr_account.refaulted, (uint64_t)wr_bits_count(again) << WR_PAGE_SHIFT,
+                                  memory_order_relaxed);
     }
+}
+
+/** As use_pages(), for one page. */
+static void use_page(struct wr_heap *heap, struct wr_span *span, uint16_t page)
+{
+    if (wr_unlikely((page & span->returned) != 0 || heap->special)) {
+        use_pages(heap, span, page);
+        return;
+    }
+    heap->used++;
+    heap->slack -= (page & span->resident) != 0;
+    span->free &= (uint16_t)~page;
+    span->resident |= page;
 }
 
 /** Used pages become free, and are slack. */
 static void free_pages(struct wr_heap *heap, struct wr_span *span, uint16_t pages)
 {
-    heap->used -= (int32_t)wr_bits_count(pages);
-    heap->slack += (int32_t)wr_bits_count(pages);
+    int32_t count = (pages & (pages - 1)) == 0 ? 1 : (int32_t)wr_bits_count(pages);
+    heap->used -= count;
+    heap->slack += count;
     span->free |= pages;
     wr_arena_note_slack(span);
 }
@@ -303,7 +318,7 @@ static struct wr_pool *take_page(struct wr_heap *heap, struct wr_span *span)
     uint16_t ready = span->free & (uint16_t)~span->busy, warm = ready & span->resident;
     unsigned page = wr_bits_first(warm != 0 ? warm : ready);
     struct wr_pool *pool = wr_span_pool(span, page);
-    use_pages(heap, span, (uint16_t)(1u << page));
+    use_page(heap, span, (uint16_t)(1u << page));
     relist(heap, span);
     heap->pools++;
     pool->class = span->class;
@@ -327,7 +342,6 @@ static struct wr_pool *take_waiting(struct wr_heap *heap, struct wr_span *span)
     relist(heap, span);
     if (!wr_pool_collect(pool, WR_POOL_CURRENT))
         return NULL;
-    wr_pool_check(pool); /* its blocks are about to be used, so looking at their links is not for nothing */
     pool->wake = WR_WAKE_NEVER;
     return pool;
 }
@@ -359,22 +373,20 @@ static struct wr_pool *current_pool(struct wr_heap *heap, unsigned class)
     return pool != &wr_pool_none && pool != &heap->stash[class] ? pool : NULL;
 }
 
-/** Makes a pool with free blocks, or the stash, current for the class. False when the system refuses more memory. */
-static bool refill(struct wr_heap *heap, unsigned class)
+/** CURRENT -> FULL, WAITING or, if it is empty, IDLE. pre: owner; lock; no slot holds the pool any more. */
+static void put_aside(struct wr_heap *heap, struct wr_pool *pool)
 {
-    struct wr_pool *pool = current_pool(heap, class);
-    if (pool != NULL) {
-        wr_pool_collect(pool, WR_POOL_CURRENT);
-        if (pool->free != NULL)
-            return true;
-        if (!wr_pool_sleep(pool))
-            return refill(heap, class);
-        set_current(heap, class, &wr_pool_none);
-    }
-    if (heap->stash[class].free != NULL) {
-        set_current(heap, class, &heap->stash[class]);
-        return true;
-    }
+    wr_pool_collect(pool, WR_POOL_CURRENT);
+    if (pool->free == NULL && wr_pool_sleep(pool))
+        return;
+    wr_pool_collect(pool, WR_POOL_WAITING);
+    follow_up(heap, pool, false);
+}
+
+/** A pool of the class with free blocks, not yet current; NULL when the system refuses more memory. */
+static struct wr_pool *find_pool(struct wr_heap *heap, unsigned class)
+{
+    struct wr_pool *pool;
     for (;;) {
         lock(heap);
         pool = next_pool(heap, class);
@@ -382,13 +394,34 @@ static bool refill(struct wr_heap *heap, unsigned class)
         if (pool != NULL)
             break;
         if (!wr_arena_grow())
-            return false;
+            return NULL;
     }
     if (pool->live == 0 && pool->free == NULL)
         wr_pool_fill(pool); /* a fresh page; it is written to outside the lock */
     if (WR_DEBUG >= 2)
         wr_pool_check(pool);
-    set_current(heap, class, pool);
+    return pool;
+}
+
+/** Makes a pool with free blocks, or the stash, current for the class. False when the system refuses more memory. */
+static bool refill(struct wr_heap *heap, unsigned class)
+{
+    struct wr_pool *old = current_pool(heap, class), *next = &heap->stash[class];
+    if (old != NULL) {
+        wr_pool_collect(old, WR_POOL_CURRENT);
+        if (old->free != NULL)
+            return true;
+    }
+    if (next->free == NULL)
+        next = find_pool(heap, class);
+    if (next == NULL)
+        return false;
+    set_current(heap, class, next);
+    if (old != NULL && !wr_pool_sleep(old)) {
+        lock(heap);
+        put_aside(heap, old);
+        unlock_and_check(heap);
+    }
     return true;
 }
 
@@ -516,29 +549,13 @@ void wr_heap_free_medium(struct wr_span *span, void *block)
 
 /* A pseudo-pool: `free` is its list; each block put in counts up `wake`, each one popped counts up `live`. */
 
-/** Ends the process if the block is in the stash, as it seems to be: the table may be wrong where a signal handler has
- *  interrupted the fast path and allocated. */
-static WR_COLD void stash_twice(const struct wr_pool *stash, const struct wr_pool *pool, const void *block)
+void wr_heap_stash_twice(const struct wr_pool *stash, const void *block, size_t size)
 {
     const void *other = stash->free;
     for (unsigned i = 0; i < WR_STASH_BLOCKS && other != NULL && other != block; i++)
         other = *(void *const *)other;
     if (other == block)
-        wr_fatal("double free of %p, a block of %u bytes: it was freed a moment ago", block,
-                 wr_geometry.class[wr_pool_span(pool)->class].size);
-}
-
-/** Whether `block` may go to a stash: it starts a medium block of this heap, or its free is due to wake its pool. */
-static bool may_stash(struct wr_heap *heap, struct wr_pool *pool, const void *block, unsigned *class)
-{
-    if (atomic_load_explicit(&pool->owner, memory_order_relaxed) == (uintptr_t)heap) {
-        *class = pool->class;
-        return pool->wake == wr_pool_class(pool)->wake && pool->live == pool->wake + 1;
-    }
-    struct wr_span *span = wr_pool_span(pool);
-    *class = span->class;
-    return span->kind == WR_SPAN_MEDIUM && atomic_load_explicit(&span->heap, memory_order_relaxed) == heap &&
-           !heap->special && medium_index(span, block) >= 0;
+        wr_fatal("double free of %p, a block of %zu bytes: it was freed a moment ago", block, size);
 }
 
 /** Puts the stashed blocks back into their pools. pre: owner; lock. */
@@ -580,27 +597,23 @@ static bool has_room(struct wr_heap *heap, size_t size)
     return false;
 }
 
-bool wr_heap_stash(struct wr_heap *heap, struct wr_pool *pool, void *block)
+bool wr_heap_stash_medium(struct wr_heap *heap, struct wr_span *span, void *block)
 {
-    unsigned class;
-    if (!may_stash(heap, pool, block, &class))
-        return false;
-    struct wr_pool *stash = &heap->stash[class];
-    unsigned depth = wr_heap_stashed(heap, class);
-    if (depth >= wr_geometry.class[class].stash)
-        return false;
-    if (!wr_geometry_is_small(class) && !has_room(heap, wr_geometry.class[class].size))
+    unsigned class = span->class, depth = wr_heap_stashed(heap, class);
+    if (span->kind != WR_SPAN_MEDIUM || atomic_load_explicit(&span->heap, memory_order_relaxed) != heap ||
+        medium_index(span, block) < 0 || depth >= wr_geometry.class[class].stash ||
+        !has_room(heap, wr_geometry.class[class].size))
         return false;
     /* The second word of a stashed block says how deep it lies, and the table says whether that is still so: a block
-     * that is freed twice is found out at once. Blocks here have more than 128 bytes. */
+     * that is freed twice is found out at once. */
+    struct wr_pool *stash = &heap->stash[class];
+    void **stashed = heap->stashed[class - wr_geometry.small_classes];
     uintptr_t *mark = (uintptr_t *)block + 1, claimed = *mark - (uintptr_t)stash;
-    if (wr_unlikely(claimed < depth && heap->stashed[class][claimed] == block))
-        stash_twice(stash, pool, block);
+    if (wr_unlikely(claimed < depth && stashed[claimed] == block))
+        wr_heap_stash_twice(stash, block, wr_geometry.class[class].size);
     *mark = (uintptr_t)stash + depth;
-    heap->stashed[class][depth] = block;
-    *(void **)block = stash->free;
-    stash->free = block;
-    stash->wake++;
+    stashed[depth] = block;
+    wr_heap_stash_push(stash, block);
     return true;
 }
 
@@ -626,9 +639,7 @@ bool wr_heap_send(struct wr_heap *heap, struct wr_pool *pool, void *block)
 {
     uintptr_t owner = atomic_load_explicit(&pool->owner, memory_order_relaxed);
     struct wr_parcel *parcel = &heap->parcel[wr_pool_index(pool) % WR_PARCELS];
-    bool exact;
-    wr_geometry_block(wr_pool_class(pool), (uintptr_t)block % WR_PAGE_SIZE, &exact);
-    if (owner < WR_OWNER_TAGS + 1 || (owner & WR_OWNER_SPECIAL) != 0 || heap->special || !exact)
+    if ((owner & WR_OWNER_SPECIAL) != 0)
         return false;
     heap->remote_frees++;
     if (parcel->pool != pool) {
@@ -682,18 +693,14 @@ static void tidy_span(struct wr_heap *heap, struct wr_span *span, bool owner)
     }
 }
 
-/** CURRENT -> WAITING, FULL or, if it is empty, IDLE. pre: owner; lock. */
+/** Leaves the class without a current pool. pre: owner; lock. */
 static void retire_current(struct wr_heap *heap, unsigned class)
 {
     struct wr_pool *pool = current_pool(heap, class);
     if (pool == NULL)
         return;
-    wr_pool_collect(pool, WR_POOL_CURRENT);
     set_current(heap, class, &wr_pool_none);
-    if (pool->free == NULL && wr_pool_sleep(pool))
-        return;
-    wr_pool_collect(pool, WR_POOL_WAITING);
-    follow_up(heap, pool, false);
+    put_aside(heap, pool);
 }
 
 /** Lets the current pool go if none of its blocks is in use. pre: owner; lock. */

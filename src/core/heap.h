@@ -28,7 +28,7 @@ struct wr_heap {
     struct wr_pool *current[WR_CLASS_LIMIT]; /* by class: to take from; &wr_pool_none, the stash, or a pool */
     struct wr_pool stash[WR_CLASS_LIMIT]; /* what looks like a pool to the fast path: a list of freed blocks that still
                                              count as live in their pools and spans */
-    void *stashed[WR_CLASS_LIMIT][WR_STASH_BLOCKS]; /* the same, oldest first, for the check against double frees */
+    void *stashed[WR_MEDIUM_LIMIT][WR_STASH_BLOCKS]; /* the same for medium classes, oldest first: tells double frees */
     struct wr_parcel { /* blocks of another heap's pool, not yet pushed there: one push for many */
         struct wr_pool *pool;
         void *first, *last;
@@ -73,18 +73,43 @@ void *wr_heap_alloc(struct wr_heap *heap, unsigned class, bool *zeroed);
  */
 void wr_heap_free_local(struct wr_heap *heap, struct wr_pool *pool, void *block);
 
-/** Puts a block whose free would wake its pool, or a medium one, into the stash of its class if that has room. `pool`
- * is the descriptor of the block's page. False if it is not such a block. pre: the caller owns the heap. */
-bool wr_heap_stash(struct wr_heap *heap, struct wr_pool *pool, void *block);
-
 /** Blocks of a class in the heap's stash. */
 WR_INLINE unsigned wr_heap_stashed(const struct wr_heap *heap, unsigned class)
 {
     return (uint16_t)(heap->stash[class].wake - heap->stash[class].live);
 }
 
-/** Frees a small block into another heap's pool, soon: blocks for one pool are sent together. False if `block` is not
- * the start of a block, or a special mode wants to see it. pre: the caller owns `heap`, and not the pool. */
+/** Ends the process if the block is in the stash, as it seems to be: the signs may be wrong where a signal handler has
+ *  interrupted the fast path and allocated. */
+void wr_heap_stash_twice(const struct wr_pool *stash, const void *block, size_t size) WR_COLD;
+
+WR_INLINE void wr_heap_stash_push(struct wr_pool *stash, void *block)
+{
+    *(void **)block = stash->free;
+    stash->free = block;
+    stash->wake++;
+}
+
+/** Puts a block whose free would wake its pool into the stash of its class if that has room. False if it is not such a
+ *  block. pre: the caller owns the heap, and the pool, and no special mode is on. */
+WR_INLINE bool wr_heap_stash_small(struct wr_heap *heap, struct wr_pool *pool, void *block)
+{
+    const struct wr_class *class = wr_pool_class(pool);
+    struct wr_pool *stash = &heap->stash[pool->class];
+    if (wr_heap_stashed(heap, pool->class) >= class->stash || pool->wake != class->wake || pool->live != pool->wake + 1)
+        return false;
+    if (wr_unlikely(block == stash->free))
+        wr_heap_stash_twice(stash, block, class->size);
+    wr_heap_stash_push(stash, block);
+    return true;
+}
+
+/** Puts a medium block into the stash of its class if that has room. False if it is not a medium block of this heap that
+ *  is in use. pre: the caller owns the heap; no special mode is on. */
+bool wr_heap_stash_medium(struct wr_heap *heap, struct wr_span *span, void *block);
+
+/** Frees a small block into another heap's pool, soon: blocks for one pool are sent together. False if a
+ * special mode wants to see it. pre: the caller owns `heap`, and not the pool; block is the start of one. */
 bool wr_heap_send(struct wr_heap *heap, struct wr_pool *pool, void *block);
 
 /** Finishes what wr_pool_push_remote() found due. pre: the caller has the claim; no lock is held. */

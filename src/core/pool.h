@@ -79,6 +79,14 @@ WR_INLINE void wr_pool_add_live(struct wr_pool *pool)
 
 WR_INLINE const struct wr_class *wr_pool_class(const struct wr_pool *pool) { return &wr_geometry.class[pool->class]; }
 
+/** Whether a block of the pool starts at `address`, which lies in its page. */
+WR_INLINE bool wr_pool_is_block(const struct wr_pool *pool, const void *address)
+{
+    bool exact;
+    wr_geometry_block(wr_pool_class(pool), (uintptr_t)address % WR_PAGE_SIZE, &exact);
+    return exact;
+}
+
 /** Links every block of the pool's page into its list, in address order. pre: the page is the caller's alone. */
 void wr_pool_fill(struct wr_pool *pool);
 

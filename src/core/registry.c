@@ -13,17 +13,24 @@ static struct {
     uint64_t heaps, abandoned_count; /* guarded by: lock */
 } registry;
 
+static void push_all(struct wr_heap *heap, unsigned count)
+{
+    wr_lock(&registry.lock, WR_RANK_REGISTRY);
+    heap->next = atomic_load_explicit(&registry.all, memory_order_relaxed);
+    atomic_store_explicit(&registry.all, heap, memory_order_release);
+    registry.heaps += count;
+    wr_unlock(&registry.lock, WR_RANK_REGISTRY);
+}
+
+void wr_registry_list(struct wr_heap *heap) { push_all(heap, 0); }
+
 static struct wr_heap *make(bool special)
 {
     struct wr_heap *heap = wr_meta_alloc(sizeof *heap);
     if (heap == NULL)
         return NULL;
     wr_heap_init(heap, special);
-    wr_lock(&registry.lock, WR_RANK_REGISTRY);
-    heap->next = atomic_load_explicit(&registry.all, memory_order_relaxed);
-    atomic_store_explicit(&registry.all, heap, memory_order_release);
-    registry.heaps++;
-    wr_unlock(&registry.lock, WR_RANK_REGISTRY);
+    push_all(heap, 1);
     return heap;
 }
 

@@ -11,6 +11,9 @@ struct wr_heap *wr_registry_acquire(bool special);
 /** The thread gives its heap up. pre: the caller owns it; no lock is held. */
 void wr_registry_abandon(struct wr_heap *heap);
 
+/** Puts a heap on the list of all that belongs to no thread, and never will. Once for each. */
+void wr_registry_list(struct wr_heap *heap);
+
 /** Calls fn for each heap that there is; heaps made meanwhile may be missed. Takes no lock. */
 void wr_registry_each(void (*fn)(struct wr_heap *, void *), void *arg);
 

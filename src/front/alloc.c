@@ -213,24 +213,36 @@ static void free_entered(struct wr_heap *heap, void *address)
     wr_block_free(heap, &block, address);
 }
 
-/** The cases between fast and slow: the block goes to its class's stash, or into a parcel to its heap. */
-WR_INLINE bool free_aside(void *address)
+/** The cases between fast and slow, for blocks that are what they seem to be: a block of this thread's goes to the stash
+ *  of its class, or into its pool under the lock; a small block of another's goes into a parcel. False for all else. */
+static bool free_aside(struct wr_heap *self, struct wr_pool *pool, void *address)
 {
-    struct wr_heap *self = wr_self;
-    if (!wr_map_is_known(address) || self->inside)
-        return false;
-    self->inside = true; /* as wr_enter() does */
-    struct wr_pool *pool = wr_arena_pool(address);
     struct wr_heap *owner = wr_pool_heap(pool);
-    bool done = owner == self || owner == NULL ? wr_heap_stash(self, pool, address) : wr_heap_send(self, pool, address);
+    if (self->inside || self->special || (owner != NULL && !wr_pool_is_block(pool, address)))
+        return false;
+    bool done = true;
+    self->inside = true; /* as wr_enter() does */
+    if (owner == NULL)
+        done = wr_heap_stash_medium(self, wr_pool_span(pool), address);
+    else if (owner == self)
+        wr_heap_free_local(self, pool, address);
+    else
+        done = wr_heap_send(self, pool, address);
     wr_leave(self);
     return done;
 }
 
 void wr_free_slow(void *address)
 {
-    if (free_aside(address))
-        return;
+    struct wr_heap *self = wr_self;
+    if (wr_likely(wr_map_is_known(address))) {
+        struct wr_pool *pool = wr_arena_pool(address);
+        if (wr_likely(atomic_load_explicit(&pool->owner, memory_order_relaxed) == (uintptr_t)self) &&
+            wr_heap_stash_small(self, pool, address))
+            return;
+        if (wr_likely(free_aside(self, pool, address)))
+            return;
+    }
     if (address == NULL)
         return;
     struct wr_heap *heap = wr_enter();

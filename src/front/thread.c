@@ -34,6 +34,7 @@ static struct wr_heap starting = EMPTY_HEAP;
 WR_TLS struct wr_heap *wr_self = &wr_heap_none;
 
 static struct wr_heap orphan; /* serves threads that have no heap of their own any more; guarded by: orphan_lock */
+static bool orphan_listed;          /* in the registry; guarded by: orphan_lock */
 static struct wr_lock orphan_lock;
 
 static struct wr_lock start_lock;
@@ -201,6 +202,9 @@ static WR_NOINLINE struct wr_heap *enter_unusual(void)
     if (wr_self != &wr_heap_gone || wr_lock_is_mine(&orphan_lock))
         return NULL;
     wr_lock(&orphan_lock, WR_RANK_ORPHAN);
+    if (!orphan_listed)
+        wr_registry_list(&orphan);
+    orphan_listed = true;
     return &orphan;
 }
 
