@@ -34,12 +34,8 @@ AM_TESTS_ENVIRONMENT = \
 unit_tests = \
     tests/unit/test_alloc_grid \
     tests/unit/test_arena \
-    tests/unit/test_arena \
     tests/unit/test_bits \
     tests/unit/test_errno \
-    tests/unit/test_geometry \
-    tests/unit/test_huge \
-    tests/unit/test_map \
     tests/unit/test_geometry \
     tests/unit/test_huge \
     tests/unit/test_map \
@@ -47,20 +43,20 @@ unit_tests = \
     tests/unit/test_option \
     tests/unit/test_os \
     tests/unit/test_purge \
-    tests/unit/test_purge \
     tests/unit/test_return \
-    tests/unit/test_space \
     tests/unit/test_space \
     tests/unit/test_stats \
     tests/unit/test_text \
     tests/unit/test_thread
 
+# The same programs again, in other modes of the library.
+unit_scripts = \
+    tests/unit/modes.sh
+
 check_LIBRARIES += tests/unit/libsupport.a
 tests_unit_libsupport_a_SOURCES = \
     tests/unit/intervals.c \
     tests/unit/intervals.h \
-    tests/unit/runner.c \
-    tests/unit/suite.h \
     tests/unit/support.c \
     tests/unit/support.h
 
@@ -74,7 +70,7 @@ LDADD = tests/unit/libsupport.a libweir.la $(CRITERION_LIBS) $(JANSSON_LIBS)
 
 if UNIT
 check_PROGRAMS += $(unit_tests)
-TESTS += $(unit_tests)
+TESTS += $(unit_tests) $(unit_scripts)
 else
 TESTS += tests/unit-skipped.sh
 endif
@@ -111,7 +107,7 @@ if PRELOAD
 TESTS += $(program_tests)
 endif
 
-EXTRA_DIST += $(lint_tests) $(program_tests) $(test_files)
+EXTRA_DIST += $(unit_scripts) $(lint_tests) $(program_tests) $(test_files)
 test_files = \
     tests/abuse/abuse.h \
     tests/abuse/corrupted_trim.c \
@@ -222,7 +218,7 @@ lint: all
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(lint_tests)' check_PROGRAMS= check_LIBRARIES=
 
 check-unit:
-	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(unit_tests)'
+	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(unit_tests) $(unit_scripts)'
 
 # make distcheck, with the tests that look at the tree alone.
 check-dist:

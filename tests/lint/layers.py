@@ -39,7 +39,8 @@ def complaint(path, folder, quote, name):
     if quote == "<":
         return None
     if not folder.startswith("src/"):
-        own = (ROOT / path.parent / name).is_file() and folder != "include/weir"
+        target = (ROOT / path.parent / name).resolve()
+        own = target.is_file() and target.is_relative_to(ROOT / folder) and folder != "include/weir"
         return None if own else "only public headers, the C library and files of its own folder"
     layer = Path(name).parts[0]
     if "/" not in name or not (ROOT / "src" / name).is_file():

@@ -12,7 +12,7 @@ C_FOLDERS = ("include", "src", "tools", "tests", "bench", "examples")
 
 
 def files(*folders, suffixes=None):
-    """The project's files under the folders, sorted, as paths relative to the root; those with the suffixes if given."""
+    """The project's files under the folders, sorted and relative to the root; with one of the suffixes if given."""
     found = []
     for folder in folders:
         found += [p.relative_to(ROOT) for p in (ROOT / folder).rglob("*")

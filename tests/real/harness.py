@@ -242,7 +242,8 @@ def as_lines(value):
 def compare(expected, got):
     if expected == got:
         return
-    lines = list(difflib.unified_diff(as_lines(expected), as_lines(got), "on the C library", "on Weir", n=1, lineterm=""))
+    lines = list(difflib.unified_diff(as_lines(expected), as_lines(got), "on the C library", "on Weir", n=1,
+                                      lineterm=""))
     raise Failure("the results differ\n" + "\n".join(line[:300] for line in lines[:40]))
 
 
@@ -328,7 +329,7 @@ def interrupted(number, frame):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Runs real programs on Weir and compares with the C library's allocator.")
+    parser = argparse.ArgumentParser(description="Runs real programs on Weir and on the C library's allocator.")
     parser.add_argument("-l", "--list", action="store_true", help="name the cases")
     parser.add_argument("word", nargs="*", help="only cases with one of these in their name")
     options = parser.parse_args()

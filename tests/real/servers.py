@@ -322,7 +322,8 @@ def postgres(side):
     run("initdb", "-D", data, "-U", "tester", "-A", "trust", "--no-sync", "-E", "UTF8", "--no-locale")
     server = [programs["postgres"], "-D", data, "-k", side.dir, "-c", "listen_addresses=", "-c", "fsync=off",
               "-c", "autovacuum_naptime=2s", "-c", "log_min_messages=error"]
-    with serving(side, server, lambda: can_connect(side.dir / ".s.PGSQL.5432"), how=signal.SIGINT, user=user) as process:
+    listening = side.dir / ".s.PGSQL.5432"
+    with serving(side, server, lambda: can_connect(listening), how=signal.SIGINT, user=user) as process:
         side.wait_for("postgres to accept", lambda: accepts(run), process)
         run("pgbench", "-i", "-q", "-s", "3")
         run("pgbench", "-c", "1", "-t", "1500", "--random-seed=7", "-n")

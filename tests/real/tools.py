@@ -18,7 +18,7 @@ TABLES = """
 CREATE TABLE item(id INTEGER PRIMARY KEY, name TEXT, size INT, note TEXT);
 CREATE TABLE tag(item INT REFERENCES item, word TEXT);
 INSERT INTO item WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000)
-    SELECT i, 'item ' || hex(i * 7919 % 65536), i * 31 % 977, substr('a note that is longer or shorter', 1, i % 32) FROM n;
+    SELECT i, 'item ' || hex(i * 7919 % 65536), i * 31 % 977, substr('a note, longer or shorter', 1, i % 26) FROM n;
 INSERT INTO tag SELECT id, 'w' || (id * 13 % 500) FROM item UNION ALL SELECT id, 'w' || (id * 29 % 700) FROM item;
 CREATE INDEX item_name ON item(name, size);
 CREATE INDEX tag_word ON tag(word);
@@ -63,7 +63,8 @@ def history(commits=250):
     chance = random.Random(1)
     files = {}
     for number in range(1, commits + 1):
-        yield f"commit refs/heads/main\nmark :{number}\ncommitter A <a@example.org> {1700000000 + number * 3600} +0000\n"
+        yield f"commit refs/heads/main\nmark :{number}\n"
+        yield f"committer A <a@example.org> {1700000000 + number * 3600} +0000\n"
         message = f"Change {number}\n\n" + "word " * chance.randrange(40)
         yield f"data {len(message)}\n{message}\n"
         for _ in range(chance.randrange(1, 9)):

@@ -2,6 +2,8 @@
  * What the unit tests share; see support.h. Owns the seed of this run. */
 #include "support.h"
 
+#include "core/geometry.h"
+
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <pthread.h>
@@ -14,6 +16,7 @@
 #include <sys/random.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <weir/alloc.h>
 
 /* Blocks that only other blocks of Weir point to would look leaked to LeakSanitizer. */
 const char *__asan_default_options(void);
@@ -192,6 +195,13 @@ bool unit_is_aligned(const void *block, size_t alignment)
 /* ---- pages ----------------------------------------------------------------------------------------------------- */
 
 size_t unit_page_size(void) { return (size_t)sysconf(_SC_PAGESIZE); }
+
+void unit_need_small_pages(void)
+{
+    weir_free(weir_malloc(1)); /* geometry is set up with the first block */
+    if (WR_PAGE_SIZE != 4096)
+        cr_skip_test("the sizes here are those of pages of 4 KiB");
+}
 
 size_t unit_resident(void)
 {

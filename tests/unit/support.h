@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * What the unit tests share: assertions that hold in any thread, loop counts, seeds, patterns, resident pages.
- * Nothing here calls Weir, and all of its own memory is the C library's. */
+ * All of its own memory is the C library's. */
 #ifndef UNIT_SUPPORT_H
 #define UNIT_SUPPORT_H
 
@@ -77,7 +77,11 @@ void *unit_opaque(const void *pointer);
 
 /* ---- pages ----------------------------------------------------------------------------------------------------- */
 
+/** The system's pages: what mincore counts. Weir's own, WR_PAGE_SIZE, may be larger in a build made for that. */
 size_t unit_page_size(void);
+
+/** Skips the test where Weir's pages are not of 4 KiB, as its sizes take for granted. */
+void unit_need_small_pages(void);
 
 /** Resident bytes of the process, from /proc/self/statm. */
 size_t unit_resident(void);

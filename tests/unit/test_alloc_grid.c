@@ -79,7 +79,9 @@ static struct sizes small_sizes(void)
 {
     struct sizes list = {0};
     size_t step_after = UNIT_SANITIZED || WR_DEBUG >= 2 ? 8 : 1;
-    for (size_t size = 0; size <= 40 * 1024; size += size < 160 ? 1 : size < 1100 ? step_after : size / 128 * step_after)
+    for (size_t size = 0; size <= 40 * 1024; size += size < 160    ? 1
+                                                     : size < 1100 ? step_after
+                                                                   : size / 128 * step_after)
         add_size(&list, size);
     for (size_t power = 16; power <= 32 * 1024; power *= 2)
         add_around(&list, power, 40 * 1024);
@@ -137,7 +139,7 @@ Test(alloc_grid, small_sizes_by_alignments)
 {
     struct sizes list = small_sizes();
     for (unsigned shift = 0; shift <= MOST_SHIFT; shift++)
-        for (size_t i = 0; i < list.count; i += shift > 16 ? 7 : 1)
+        for (size_t i = 0; i<list.count; i += shift> 16 ? 7 : 1)
             check_with_neighbours(list.size[i], (size_t)1 << shift);
     free(list.size);
 }
@@ -294,10 +296,10 @@ static void check_realloc(size_t from, size_t to, size_t alignment)
 }
 
 static const size_t realloc_sizes[] = {
-    0,     1,     15,    16,     17,     24,     32,     48,     63,      64,      65,      100,     128,      129,
-    200,   256,   257,   336,    400,    512,    576,    672,    816,     1000,    1024,    1025,    1152,     1500,
-    2048,  2049,  3000,  4095,   4096,   4097,   5000,   8192,   8193,    12288,   16384,   20000,   32767,    32768,
-    32769, 40960, 65535, 65536,  65537,  100000, 131072, 200000, 262144,  300000,  524288,  1000000, 1048576,  1048577,
+    0,     1,     15,    16,    17,    24,     32,     48,     63,     64,     65,     100,     128,     129,
+    200,   256,   257,   336,   400,   512,    576,    672,    816,    1000,   1024,   1025,    1152,    1500,
+    2048,  2049,  3000,  4095,  4096,  4097,   5000,   8192,   8193,   12288,  16384,  20000,   32767,   32768,
+    32769, 40960, 65535, 65536, 65537, 100000, 131072, 200000, 262144, 300000, 524288, 1000000, 1048576, 1048577,
 };
 
 Test(alloc_grid, realloc_from_each_size_to_each)
@@ -317,8 +319,8 @@ Test(alloc_grid, realloc_of_aligned_blocks)
 
 Test(alloc_grid, realloc_among_huge_sizes)
 {
-    static const size_t size[] = {100,          65536,         WR_MIB,       2 * WR_MIB - 1, 2 * WR_MIB,  2 * WR_MIB + 1,
-                                  3 * WR_MIB,   4 * WR_MIB,    5 * WR_MIB,   8 * WR_MIB + 5, 16 * WR_MIB, 17 * WR_MIB,
+    static const size_t size[] = {100,        65536,      WR_MIB,     2 * WR_MIB - 1, 2 * WR_MIB,  2 * WR_MIB + 1,
+                                  3 * WR_MIB, 4 * WR_MIB, 5 * WR_MIB, 8 * WR_MIB + 5, 16 * WR_MIB, 17 * WR_MIB,
                                   40 * WR_MIB};
     for (size_t from = 0; from < WR_COUNT(size); from++)
         for (size_t to = 0; to < WR_COUNT(size); to++)
@@ -386,7 +388,8 @@ static void check_calloc(size_t size, size_t count, bool trim)
         unit_fill(block[i], 0, weir_usable_size(block[i]), i);
     }
     for (size_t i = 0; i < count; i++)
-        must(unit_filled(block[i], 0, weir_usable_size(block[i]), i) == UNIT_INTACT, "calloc of %zu, block %zu", size, i);
+        must(unit_filled(block[i], 0, weir_usable_size(block[i]), i) == UNIT_INTACT, "calloc of %zu, block %zu", size,
+             i);
     for (size_t i = 0; i < count; i++)
         weir_free(block[i]);
     free(block);

@@ -75,8 +75,8 @@ Test(bits, the_lowest_aligned_run_is_found)
         for (unsigned i = 0; i < 64 && expected < 0; i += align)
             if (is_run(set, i, count))
                 expected = (int)i;
-        must(wr_bits_find_run(set, count, align) == expected, "run of %u aligned to %u in %#llx: %d, not %d", count, align,
-             (unsigned long long)set, wr_bits_find_run(set, count, align), expected);
+        must(wr_bits_find_run(set, count, align) == expected, "run of %u aligned to %u in %#llx: %d, not %d", count,
+             align, (unsigned long long)set, wr_bits_find_run(set, count, align), expected);
     }
 }
 

@@ -29,15 +29,14 @@ Test(geometry, the_classes_are_those_of_the_design)
 
 Test(geometry, classes_grow_and_fill_their_pools)
 {
-    must(wr_geometry.classes <= WR_CLASS_LIMIT, "%u classes",
-         wr_geometry.classes);
+    must(wr_geometry.classes <= WR_CLASS_LIMIT, "%u classes", wr_geometry.classes);
     for (unsigned c = 0; c < wr_geometry.classes; c++) {
         const struct wr_class *class = class_at(c);
         must(c == 0 || class->size > class_at(c - 1)->size, "class %u is no larger than the one before", c);
         must(class->size % WR_MIN_ALIGN == 0, "class %u: size %u", c, class->size);
         must(class->blocks == pool_size(c) / class->size, "class %u: %u blocks", c, class->blocks);
-        size_t left = pool_size(c) - (size_t)class->blocks * class->size;
-        must(!wr_geometry_is_small(c) || left < 16 * (size_t)class->blocks || class->size <= 128,
+        size_t left = pool_size(c) - (size_t) class->blocks * class->size;
+        must(!wr_geometry_is_small(c) || left < 16 * (size_t) class->blocks || class->size <= 128,
              "class %u (%u bytes) leaves %zu bytes of its page over", c, class->size, left);
         must(left < class->size, "class %u leaves room for another block", c);
     }
@@ -65,8 +64,8 @@ Test(geometry, each_size_has_the_smallest_class_that_holds_it)
         unsigned c = wr_geometry_class(size);
         must(c == expected, "size %zu: class %u, not %u", size, c, expected);
         must(size > WR_SMALL_MAX || wr_geometry_small_class(size) == c, "size %zu: the small table differs", size);
-        must(size <= WR_SMALL_MAX || class_at(c)->size <= size + size / 8, "size %zu wastes more than an eighth in %u", size,
-             class_at(c)->size);
+        must(size <= WR_SMALL_MAX || class_at(c)->size <= size + size / 8, "size %zu wastes more than an eighth in %u",
+             size, class_at(c)->size);
     }
 }
 
@@ -107,8 +106,10 @@ Test(geometry, medium_blocks_know_their_pages_and_pages_their_blocks)
             for (unsigned page = 0; page < WR_SPAN_PAGES; page++) {
                 size_t start = (size_t)block * class->size, end = start + class->size;
                 bool touches = start < (page + 1) * WR_PAGE_SIZE && end > page * WR_PAGE_SIZE;
-                must((medium->page_blocks[page] >> block & 1) == touches, "class %u, page %u, block %u", c, page, block);
-                must((medium->block_pages[block] >> page & 1) == touches, "class %u, block %u, page %u", c, block, page);
+                must((medium->page_blocks[page] >> block & 1) == touches, "class %u, page %u, block %u", c, page,
+                     block);
+                must((medium->block_pages[block] >> page & 1) == touches, "class %u, block %u, page %u", c, block,
+                     page);
             }
     }
 }

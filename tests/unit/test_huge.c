@@ -12,7 +12,7 @@
 #include <sys/mman.h>
 #include <weir/alloc.h>
 
-TestSuite(huge, .timeout = 60);
+TestSuite(huge, .init = unit_need_small_pages, .timeout = 60);
 
 static char *taken(size_t size)
 {
@@ -122,7 +122,8 @@ Test(huge, alignments)
     for (size_t align = WR_MIB; align <= 4096 * WR_MIB; align *= 4)
         for (size_t size = 1000; size <= 40 * WR_MIB; size *= 40) {
             char *block = weir_aligned_alloc(align, size);
-            must(block != NULL && unit_is_aligned(block, align), "%zu bytes aligned to %zu: %p", size, align, (void *)block);
+            must(block != NULL && unit_is_aligned(block, align), "%zu bytes aligned to %zu: %p", size, align,
+                 (void *)block);
             must(wr_map_get(block) != 0 && wr_map_get(block + size - 1) != 0, "not in the map");
             block[0] = block[size - 1] = 1;
             weir_free(block);

@@ -79,10 +79,12 @@ Test(map, the_table_of_arenas_forgets_but_the_tree_does_not)
     wr_lock(&wr_arena_lock, WR_RANK_ARENA);
     wr_map_add_arena(first);
     must(wr_map_is_known(first) && wr_map_is_known(first + WR_ARENA_SIZE - 1), "the first is not known");
-    must(!wr_map_is_known(first - 1) && !wr_map_is_known(first + WR_ARENA_SIZE) && !wr_map_is_known(second), "neighbours");
+    must(!wr_map_is_known(first - 1) && !wr_map_is_known(first + WR_ARENA_SIZE) && !wr_map_is_known(second),
+         "neighbours");
     wr_map_add_arena(second);
     must(wr_map_is_known(second) && !wr_map_is_known(first), "the second is not known");
-    must(wr_map_get(first) == ((uintptr_t)first | WR_MAP_ARENA) && wr_map_get(second) == ((uintptr_t)second | WR_MAP_ARENA),
+    must(wr_map_get(first) == ((uintptr_t)first | WR_MAP_ARENA) &&
+             wr_map_get(second) == ((uintptr_t)second | WR_MAP_ARENA),
          "not in the tree");
     wr_map_remove_arena(first);
     must(wr_map_get(first) == 0 && wr_map_is_known(second), "taking out the first took the second");

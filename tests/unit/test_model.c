@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Random sequences of operations beside a model of what the heap must hold. Every live block is filled with a pattern of
- * its own over its whole usable size, and its addresses are in a set that knows no overlap; both are checked when the
- * block is freed or resized. One thread, then several that hand blocks to each other and die.
+ * Random sequences of operations beside a model of what the heap must hold. Every live block is filled with a pattern
+ * of its own over its whole usable size, and its addresses are in a set that knows no overlap; both are checked when
+ * the block is freed or resized. One thread, then several that hand blocks to each other and die.
  *
  * A failure prints WEIR_TEST_SEED=…; with that in the environment the same sequence runs again (with threads: the same
  * choices in another interleaving). */
@@ -21,7 +21,8 @@ TestSuite(model, .timeout = 300);
 
 /* ---- what is asked for ----------------------------------------------------------------------------------------- */
 
-/** A distribution of sizes: `most` live bytes at a time, sizes log-uniform in low..high, one in `rare` to `high_rare`. */
+/** A distribution of sizes: `most` live bytes at a time, sizes log-uniform in low..high, one in `rare` up to
+ *  `high_rare`. */
 struct mix {
     const char *name;
     size_t most_live;
@@ -367,8 +368,8 @@ static struct actor new_actor(struct company *company)
 {
     uint64_t number = atomic_fetch_add(&company->next_actor, 1);
     struct unit_rng rng = {unit_seed() + number * 7919};
-    return (struct actor){.mix = company->mix, .account = company->account, .rng = {unit_random(&rng)},
-                          .next_id = (number + 1) << 40};
+    return (struct actor){
+        .mix = company->mix, .account = company->account, .rng = {unit_random(&rng)}, .next_id = (number + 1) << 40};
 }
 
 static void *work(void *arg)
@@ -418,8 +419,11 @@ static void run_company(const struct mix *mix, size_t threads, size_t generation
     struct mix shared = *mix;
     shared.most_live /= threads;
     struct account account = {.lock = PTHREAD_MUTEX_INITIALIZER};
-    struct company company = {.mix = &shared, .account = accounted ? &account : NULL, .threads = threads,
-                              .operations = unit_scale(operations), .orphans_lock = PTHREAD_MUTEX_INITIALIZER};
+    struct company company = {.mix = &shared,
+                              .account = accounted ? &account : NULL,
+                              .threads = threads,
+                              .operations = unit_scale(operations),
+                              .orphans_lock = PTHREAD_MUTEX_INITIALIZER};
     for (size_t i = 0; i < MOST_THREADS; i++)
         pthread_mutex_init(&company.mailbox[i].lock, NULL);
     for (size_t i = 0; i < generations; i++)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The WEIR_* options: defaults, values, and the warnings for what is misspelt. Each test reads an environment of its own. */
+ * The WEIR_* options: defaults, values, and the warnings for what is misspelt. Each test reads an environment of its
+ * own. */
 #include "base/option.h"
 
 #include "support.h"
@@ -54,8 +55,8 @@ Test(option, defaults_without_a_word)
 
 Test(option, values)
 {
-    const char *said = reading("WEIR_SLACK=12M", "WEIR_PURGE=never", "WEIR_STATS=json", "WEIR_STRICT=1", "WEIR_VERBOSE=1",
-                               "WEIR_REPORT=/tmp/report");
+    const char *said = reading("WEIR_SLACK=12M", "WEIR_PURGE=never", "WEIR_STATS=json", "WEIR_STRICT=1",
+                               "WEIR_VERBOSE=1", "WEIR_REPORT=/tmp/report");
     must(*said == '\0', "said: %s", said);
     must(wr_options.slack == 12 * WR_MIB, "slack %zu", wr_options.slack);
     must(wr_options.purge == WR_PURGE_NEVER && wr_options.stats == WR_STATS_JSON, "words");
@@ -90,13 +91,13 @@ Test(option, a_bad_value_gets_a_warning_and_the_default)
 Test(option, a_misspelt_name_gets_the_nearest)
 {
     static const char *const misspelt[][2] = {
-        {"WEIR_VERBOS=1", "WEIR_VERBOSE"}, {"WEIR_STAT=1", "WEIR_STATS"},   {"WEIR_SLAKC=1M", "WEIR_SLACK"},
+        {"WEIR_VERBOS=1", "WEIR_VERBOSE"}, {"WEIR_STAT=1", "WEIR_STATS"},       {"WEIR_SLAKC=1M", "WEIR_SLACK"},
         {"WEIR_STICT=1", "WEIR_STRICT"},   {"WEIR_PURGEE=never", "WEIR_PURGE"},
     };
     for (size_t i = 0; i < WR_COUNT(misspelt); i++) {
         const char *said = reading(misspelt[i][0]);
-        must(lines(said) == 1 && strstr(said, "warning") != NULL && strstr(said, misspelt[i][1]) != NULL, "%s: said: %s",
-             misspelt[i][0], said);
+        must(lines(said) == 1 && strstr(said, "warning") != NULL && strstr(said, misspelt[i][1]) != NULL,
+             "%s: said: %s", misspelt[i][0], said);
     }
 }
 

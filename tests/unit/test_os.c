@@ -22,7 +22,8 @@ enum { MARK = 4242 };
 static char *mapped(size_t size)
 {
     char *start = wr_os_map(NULL, size);
-    must(start != NULL && unit_is_aligned(start, wr_os_page_size()), "no mapping of %zu bytes: %p", size, (void *)start);
+    must(start != NULL && unit_is_aligned(start, wr_os_page_size()), "no mapping of %zu bytes: %p", size,
+         (void *)start);
     return start;
 }
 
@@ -137,7 +138,8 @@ Test(os, the_count_of_discarded_ranges_stops_at_the_first_refusal)
     size_t page = wr_os_page_size();
     char *start = mapped(8 * page);
     unit_fill(start, 0, 8 * page, 1);
-    struct wr_range range[] = {{start, page}, {start + 2 * page, page}, {(void *)(uintptr_t)page, page}, {start + 4 * page, page}};
+    struct wr_range range[] = {
+        {start, page}, {start + 2 * page, page}, {(void *)(uintptr_t)page, page}, {start + 4 * page, page}};
     size_t done = wr_os_discard(range, WR_COUNT(range), WR_DISCARD_NOW);
     must(done == 2, "%zu ranges are said to be gone", done);
     must(unit_zeroed(start, page) == UNIT_INTACT && unit_zeroed(start + 2 * page, page) == UNIT_INTACT, "but are not");
@@ -276,7 +278,7 @@ Test(lock, around_a_fork)
             wr_lock(&lock, WR_RANK_ARENA);
         wr_lock_fork_prepare(&lock, WR_RANK_ARENA);
         must(wr_lock_is_mine(&lock), "not taken for the fork");
-        pid_t child = fork();
+        pid_t child = _Fork(); /* without the library's own handlers */
         wr_lock_fork_done(&lock, WR_RANK_ARENA);
         must(wr_lock_is_mine(&lock) == held, "held before the fork: %u, after it: %u", held, !held);
         if (held)

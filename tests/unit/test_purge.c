@@ -15,9 +15,7 @@ enum { BLOCKS = 20000 };
 
 static void *block[BLOCKS];
 
-static void set_up(void) { weir_free(weir_malloc(1)); } /* starts the library */
-
-TestSuite(purge, .init = set_up, .timeout = 60);
+TestSuite(purge, .init = unit_need_small_pages, .timeout = 60);
 
 static struct weir_stats now(void)
 {

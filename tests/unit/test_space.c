@@ -107,7 +107,8 @@ Test(space, remap_keeps_content_and_alignment)
         char *now = wr_space_remap(start, had, size, WR_ARENA_SIZE);
         must(now != NULL && unit_is_aligned(now, WR_ARENA_SIZE), "from %zu to %zu: %p", had, size, (void *)now);
         must(unit_filled(now, 0, wr_min(had, size), 1) == UNIT_INTACT, "from %zu to %zu: content", had, size);
-        must(size <= had || unit_zeroed(now + had, size - had) == UNIT_INTACT, "from %zu to %zu: not zeroed", had, size);
+        must(size <= had || unit_zeroed(now + had, size - had) == UNIT_INTACT, "from %zu to %zu: not zeroed", had,
+             size);
         must(now == start || resident_in(start, wr_min(had, size)) == 0 || (now < start && now + size > start),
              "from %zu to %zu: the old place is still resident", had, size);
         unit_fill(now, 0, size, 1);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The figures add up: what is live, used, returned and counted follows from what the test did, and the report says in JSON
- * what weir_stats_get() says. */
+ * The figures add up: what is live, used, returned and counted follows from what the test did, and the report says in
+ * JSON what weir_stats_get() says. */
 #include "support.h"
 
 #include <criterion/criterion.h>
@@ -48,6 +48,7 @@ static void check_sums(const struct weir_stats *stats)
 
 Test(stats, live_is_the_sum_of_usable_sizes)
 {
+    unit_need_small_pages();
     enum { BLOCKS = 2000 };
     static void *block[BLOCKS];
     struct unit_rng rng = {unit_seed()};
@@ -98,6 +99,7 @@ Test(stats, realloc_is_counted_once)
 /** Full pools waste little: used is near live where blocks fill their pages. */
 Test(stats, used_is_near_live_when_pools_are_full)
 {
+    unit_need_small_pages();
     static const size_t size[] = {16, 64, 256, 1024, 8192, 65536, WR_MIB, 8 * WR_MIB};
     for (size_t i = 0; i < WR_COUNT(size); i++) {
         struct weir_stats before = now();
@@ -122,6 +124,7 @@ Test(stats, used_is_near_live_when_pools_are_full)
 
 Test(stats, pools_are_counted)
 {
+    unit_need_small_pages();
     enum { BLOCKS = 64 * 50 }; /* 50 pages' worth of 64 bytes */
     static void *block[BLOCKS];
     struct weir_stats before = now();
@@ -140,6 +143,7 @@ Test(stats, pools_are_counted)
 
 Test(stats, huge_blocks_are_counted)
 {
+    unit_need_small_pages();
     enum { BLOCKS = 5 };
     void *block[BLOCKS];
     struct weir_stats before = now();
@@ -162,6 +166,7 @@ Test(stats, huge_blocks_are_counted)
 
 Test(stats, arenas_come_and_go)
 {
+    unit_need_small_pages();
     enum { BLOCKS = 1000 };
     static void *block[BLOCKS];
     struct weir_stats before = now();
@@ -315,10 +320,13 @@ static const struct field {
     const char *name;
     size_t offset;
 } fields[] = {
-#define FIELD(name) {#name, offsetof(struct weir_stats, name)}
-    FIELD(live),          FIELD(live_blocks),     FIELD(used),     FIELD(slack),    FIELD(slack_bound),
-    FIELD(metadata),      FIELD(mapped),          FIELD(arenas),   FIELD(huge),     FIELD(huge_blocks),
-    FIELD(cached),        FIELD(heaps),           FIELD(pools),    FIELD(peak),     FIELD(heaps_abandoned),
+#define FIELD(name)                                                                                                    \
+    {                                                                                                                  \
+#name, offsetof(struct weir_stats, name)                                                                       \
+    }
+    FIELD(live),          FIELD(live_blocks),     FIELD(used),     FIELD(slack),     FIELD(slack_bound),
+    FIELD(metadata),      FIELD(mapped),          FIELD(arenas),   FIELD(huge),      FIELD(huge_blocks),
+    FIELD(cached),        FIELD(heaps),           FIELD(pools),    FIELD(peak),      FIELD(heaps_abandoned),
     FIELD(arenas_mapped), FIELD(arenas_unmapped), FIELD(returned), FIELD(refaulted), FIELD(purges),
     FIELD(remote_frees),  FIELD(foreign_frees),
 #undef FIELD

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Text without allocation: formatting beside the C library's, buffers that are too small, sizes and words from strings. */
+ * Text without allocation: formatting beside the C library's, buffers that are too small, sizes and words from
+ * strings. */
 #include "base/text.h"
 
 #include "support.h"
@@ -156,7 +157,8 @@ Test(text, distance_between_words)
     };
     for (size_t i = 0; i < WR_COUNT(row); i++) {
         unsigned there = wr_text_distance(row[i].a, row[i].b), back = wr_text_distance(row[i].b, row[i].a);
-        must(there == row[i].distance && back == there, "'%s' and '%s': %u, and %u back", row[i].a, row[i].b, there, back);
+        must(there == row[i].distance && back == there, "'%s' and '%s': %u, and %u back", row[i].a, row[i].b, there,
+             back);
     }
 }
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * Threads that come and go, blocks that outlive them, frees from anywhere, destructors, signals, and fork in the middle. */
+ * Threads that come and go, blocks that outlive them, frees from anywhere, destructors, signals, and fork in the
+ * middle. */
 #include "support.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -235,8 +237,8 @@ static void run_market(size_t size, size_t blocks)
         if (unsold != NULL)
             free_filled(unsold, size);
     }
-    must(now().live_blocks == before.live_blocks, "%llu blocks live, %llu before", (unsigned long long)now().live_blocks,
-         (unsigned long long)before.live_blocks);
+    must(now().live_blocks == before.live_blocks, "%llu blocks live, %llu before",
+         (unsigned long long)now().live_blocks, (unsigned long long)before.live_blocks);
 }
 
 Test(thread, remote_frees_of_small_blocks) { run_market(48, unit_scale(600000)); }
@@ -303,7 +305,8 @@ Test(thread, any_function_may_come_first)
         first_call(first_stats, NULL);
         first_call(first_trim, NULL);
         void *moved = first_call(first_realloc, block);
-        must(moved != NULL && unit_filled(moved, 0, wr_min(size[i], 5000), size[i]) == UNIT_INTACT, "realloc lost bytes");
+        must(moved != NULL && unit_filled(moved, 0, wr_min(size[i], 5000), size[i]) == UNIT_INTACT,
+             "realloc lost bytes");
         first_call(first_free, moved);
     }
     first_call(first_free, NULL);
@@ -354,8 +357,8 @@ Test(thread, destructors_allocate_again_and_again)
     must(pthread_key_create(&key, destroy) == 0, "no key");
     for (size_t i = 0; i < rounds; i++)
         run_threads(4, use_key, NULL);
-    must(atomic_load(&destructor_runs) >= threads, "%zu destructors ran for %zu threads",
-         atomic_load(&destructor_runs), threads);
+    must(atomic_load(&destructor_runs) >= threads, "%zu destructors ran for %zu threads", atomic_load(&destructor_runs),
+         threads);
     must(now().heaps <= 12, "%llu heaps: those that destructors used after their thread's end are not reused",
          (unsigned long long)now().heaps);
     must(now().live_blocks <= 2 * threads, "%llu blocks live", (unsigned long long)now().live_blocks);
@@ -521,4 +524,79 @@ Test(thread, fork_from_threads)
     leave_blocks(&left);
     run_threads(3, fork_there, &left);
     free_left(&left);
+}
+
+/* Blocks that threads took in their very last destructors, when they had given up their heaps. */
+enum { LATE = 40000 };
+
+static void *late[LATE];
+static pthread_key_t late_key;
+
+static void take_late(void *round)
+{
+    weir_free(weir_malloc(1)); /* each time, so that the thread comes back to Weir as often as it can */
+    if ((uintptr_t)round < PTHREAD_DESTRUCTOR_ITERATIONS) {
+        must(pthread_setspecific(late_key, (char *)round + 1) == 0, "setspecific");
+        return;
+    }
+    for (size_t i = 0; i < LATE; i++)
+        must((late[i] = weir_malloc(2000)) != NULL, "no memory");
+}
+
+static void *end_late(void *arg)
+{
+    weir_free(weir_malloc(1)); /* a heap, to be given up */
+    must(pthread_setspecific(late_key, (void *)1) == 0, "setspecific");
+    return arg;
+}
+
+static void *free_late(void *arg)
+{
+    for (size_t i = 1; i < LATE; i++)
+        weir_free(late[i]);
+    return arg;
+}
+
+static void *free_first_late(void *arg)
+{
+    weir_free(late[0]);
+    return arg;
+}
+
+/** On a thread, so that locks are looked at; with a stack of its own size, so that its identity is not by chance that
+ *  of a thread that the fork left behind. */
+static WR_NORETURN void free_in_child(void)
+{
+    pthread_attr_t attr;
+    pthread_t thread;
+    alarm(20);
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, 300 * WR_KIB);
+    must(pthread_create(&thread, &attr, free_first_late, NULL) == 0, "no thread");
+    pthread_join(thread, NULL);
+    weir_trim(0);
+    _exit(0);
+}
+
+/** A thread frees into the heap of those who have none, under its lock, while another forks. */
+Test(thread, fork_while_late_blocks_are_freed)
+{
+    pthread_t thread;
+    if (WR_TSAN)
+        cr_skip_test("ThreadSanitizer takes its leave of a thread before the last destructors");
+    must(pthread_key_create(&late_key, take_late) == 0, "no key");
+    for (size_t round = 0; round < unit_scale(20); round++) {
+        unit_on_thread(end_late, NULL);
+        must(pthread_create(&thread, NULL, free_late, NULL) == 0, "no thread");
+        for (unsigned i = 0; i < 8; i++) {
+            int status = 0;
+            pid_t child = fork();
+            if (child == 0)
+                free_in_child();
+            must(waitpid(child, &status, 0) == child && status == 0, "the child ended with signal %d",
+                 WTERMSIG(status));
+        }
+        pthread_join(thread, NULL);
+        weir_free(late[0]);
+    }
 }

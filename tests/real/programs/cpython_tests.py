@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""cpython_tests.py LIBRARY RESULTS MODULE: runs a module of CPython's own tests. The file RESULTS gets a line "mapped" or
-"not mapped" for LIBRARY in this process, and one for each test with its outcome, sorted."""
+"""cpython_tests.py LIBRARY RESULTS MODULE: runs a module of CPython's own tests. The file RESULTS gets a line "mapped"
+or "not mapped" for LIBRARY in this process, and one for each test with its outcome, sorted."""
 
 import sys
 import traceback

@@ -10,6 +10,7 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <new>
 #include <numeric>
 #include <regex>
 #include <set>
@@ -129,9 +130,11 @@ unsigned exceptions()
         } catch (const std::exception &error) {
             caught += std::string(error.what()).size() == 61;
         }
+    volatile std::size_t too_much = SIZE_MAX / 4;
     try {
-        std::vector<char> all(SIZE_MAX / 4);
-        caught += 1000000 + all[5];
+        void *all = ::operator new(too_much); /* the function: a new-expression may be optimized away */
+        caught += 1000000;
+        ::operator delete(all);
     } catch (const std::bad_alloc &) {
         caught++;
     }

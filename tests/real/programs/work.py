@@ -53,7 +53,8 @@ def strings(count):
 def bytes_and_trees(count):
     blob = b"".join(i.to_bytes(4, "little") * (i % 9) for i in range(count))
     packed = zlib.compress(blob, 6)
-    source = "\n".join(f"def f{i}(a, b={i}):\n    return [a + b * {i} for _ in range({i % 7})]" for i in range(count // 100))
+    source = "\n".join(f"def f{i}(a, b={i}):\n    return [a + b * {i} for _ in range({i % 7})]"
+                       for i in range(count // 100))
     tree = ast.dump(ast.parse(source))
     pickled = pickle.dumps([(i, str(i), [i] * (i % 5)) for i in range(count)])
     return digest(packed), zlib.decompress(packed) == blob, digest(tree), digest(pickle.loads(pickled)[::7])
