@@ -76,4 +76,11 @@ WR_INLINE void wr_pause(void)
 #define WR_TSAN 0
 #endif
 
+/* For functions that only look, for figures or for a guess, at what others may be writing. */
+#if WR_TSAN
+#define WR_RACY __attribute__((no_sanitize("thread"))) WR_NOINLINE
+#else
+#define WR_RACY
+#endif
+
 #endif

@@ -9,6 +9,7 @@
 #include "core/arena.h"
 
 #include "core/account.h"
+#include "core/purge.h"
 #include "core/space.h"
 
 struct wr_lock wr_arena_lock;
@@ -278,7 +279,7 @@ void *wr_large_alloc(size_t size, size_t align, bool *zeroed)
     use_run_spans(arena, first, first, pages, &tally);
     unlock();
     wr_account_take(tally.pages, tally.warm, tally.again);
-    *zeroed = tally.warm == 0;
+    *zeroed = tally.warm == 0 && (tally.again == 0 || wr_purge_zeroes());
     return wr_span_start(&arena->span[first]);
 }
 
@@ -304,8 +305,9 @@ bool wr_large_resize(void *block, size_t size)
     struct wr_span *span = &arena->span[first];
     size_t had = span->pages;
     unsigned now = first + spans_of(pages), before = first + spans_of(had);
-    uint64_t more = now > before ? wr_bits_run(before, now - before) : 0;
-    bool fits = now <= WR_ARENA_SPANS && (arena->free_spans & ~arena->busy_spans & more) == more;
+    bool fits = now <= WR_ARENA_SPANS;
+    uint64_t more = fits && now > before ? wr_bits_run(before, now - before) : 0;
+    fits = fits && (arena->free_spans & ~arena->busy_spans & more) == more;
     if (fits && now < before)
         free_run_spans(arena, now, before, &given);
     /* The last span that both runs have: pages of it are given back or taken. One that is being purged is let be. */

@@ -41,7 +41,7 @@ struct wr_pool {
     _Atomic uint64_t remote;  /* blocks freed by others, and the pool's state: see pool.h */
     uint16_t live;            /* blocks not on `free`. Written by the owner thread, read by others (wr_pool_live) */
     uint16_t wake;            /* a free that would leave `live` equal to this takes the slow path. Owner thread */
-    uint8_t class;            /* WR_CLASS_NONE if not in use. Heap lock */
+    uint8_t class;            /* of its blocks. Heap lock */
 };
 
 /** 16 neighbouring pages. 64 bytes. */
@@ -69,7 +69,6 @@ struct wr_arena {
     uint64_t busy_spans;          /* free spans with busy pages; guarded by: arena lock */
     _Atomic uint64_t slack_spans; /* spans that may have slack; relaxed, a hint that errs on the side of 1 */
     unsigned pins;                /* threads that look into the arena without a block in it. guarded by: arena lock */
-    bool no_huge_pages;           /* MADV_NOHUGEPAGE was given. guarded by: arena lock */
     _Alignas(WR_CACHE_LINE) struct wr_span span[WR_ARENA_SPANS];
     struct wr_pool pool[WR_ARENA_PAGES];
 };
@@ -122,6 +121,16 @@ WR_INLINE struct wr_span *wr_pool_span(const struct wr_pool *pool)
 WR_INLINE struct wr_pool *wr_span_pool(const struct wr_span *span, unsigned page)
 {
     return &wr_arena_of(span)->pool[wr_span_index(span) * WR_SPAN_PAGES + page];
+}
+
+/* A medium span's bits of blocks are written under its lock, and looked at without. */
+WR_INLINE uint64_t wr_span_blocks(const struct wr_span *span)
+{
+    return __atomic_load_n(&span->blocks, __ATOMIC_RELAXED);
+}
+WR_INLINE void wr_span_set_blocks(struct wr_span *span, uint64_t blocks)
+{
+    __atomic_store_n(&span->blocks, blocks, __ATOMIC_RELAXED);
 }
 
 /** Notes that a span has slack, for those who purge. */

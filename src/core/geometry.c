@@ -22,7 +22,7 @@ static void add_class(size_t size, size_t pool_size)
     class->wake = (uint16_t)(class->blocks - wr_max(class->blocks / 8, 1));
     if (class->blocks < STASH_POOL_BLOCKS || pool_size > WR_PAGE_SIZE)
         class->stash = (uint16_t)wr_min(WR_STASH_BLOCKS, STASH_BYTES / size);
-    class->inverse = (uint32_t)(UINT32_MAX / size + 1);
+    class->inverse = ((UINT64_C(1) << 40) - 1) / size + 1;
 }
 
 /** 16…128 by 16, then the largest sizes that fit n times into a page, each at least STEP larger than the last. */

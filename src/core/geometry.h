@@ -56,7 +56,7 @@ struct wr_class {
     uint16_t blocks;  /* in a pool */
     uint16_t wake;    /* a full small pool sleeps until this many blocks are live: an eighth is free */
     uint16_t stash;   /* blocks that a heap's stash may hold */
-    uint32_t inverse; /* offset / size == offset * inverse >> 32, for offsets inside a span */
+    uint64_t inverse; /* offset / size == offset * inverse >> 40, for offsets inside a span */
 };
 
 /** Which blocks of a medium class touch which pages of their span. */
@@ -99,7 +99,7 @@ int wr_geometry_aligned_class(size_t size, size_t align);
  */
 WR_INLINE unsigned wr_geometry_block(const struct wr_class *class, size_t offset, bool *exact)
 {
-    unsigned index = (unsigned)(((uint64_t)offset * class->inverse) >> 32);
+    unsigned index = (unsigned)(((uint64_t)offset * class->inverse) >> 40);
     *exact = (size_t)index * class->size == offset && index < class->blocks;
     return index;
 }

@@ -302,7 +302,7 @@ void wr_heap_settle(struct wr_pool *pool)
             break;
         }
         /* Let the claim go; if more blocks came meanwhile, look again. */
-        uint64_t next = wr_remote_word(WR_POOL_WAITING, wr_remote_head(word), count);
+        uint64_t next = wr_remote_word(WR_POOL_WAITING, wr_remote_head(word), count) | (word & WR_REMOTE_VERSION);
         if (atomic_compare_exchange_weak_explicit(&pool->remote, &word, next, memory_order_acq_rel,
                                                   memory_order_acquire)) {
             set_waiting(heap, span, pool, live > count ? live - count : 0);
@@ -467,7 +467,7 @@ static struct wr_span *new_medium(struct wr_heap *heap, unsigned class)
     struct wr_span *span = wr_arena_take_span(heap, WR_SPAN_MEDIUM, class);
     if (span != NULL) {
         span->list = WR_LIST_NONE;
-        span->blocks = wr_bits_run(0, wr_geometry.class[class].blocks);
+        wr_span_set_blocks(span, wr_bits_run(0, wr_geometry.class[class].blocks));
         span->taken = 0;
     }
     return span;
@@ -490,7 +490,7 @@ static void *alloc_medium(struct wr_heap *heap, unsigned c, bool *zeroed)
     unsigned index = wr_bits_first(ready_blocks(span));
     uint16_t pages = wr_geometry_medium(c)->block_pages[index];
     *zeroed = (span->resident & pages) == 0 && ((span->returned & pages) == 0 || wr_purge_zeroes());
-    span->blocks &= ~(UINT64_C(1) << index);
+    wr_span_set_blocks(span, span->blocks & ~(UINT64_C(1) << index));
     span->taken++;
     use_pages(heap, span, pages & span->free);
     relist(heap, span);
@@ -517,7 +517,8 @@ static int medium_index(const struct wr_span *span, const void *block)
     bool exact;
     unsigned index =
         wr_geometry_block(&wr_geometry.class[span->class], (size_t)((const char *)block - wr_span_start(span)), &exact);
-    return exact && (span->blocks >> index & 1) == 0 ? (int)index : -1;
+    /* The bit of a block in use is stable, and only of such an answer is anything made without the lock. */
+    return exact && (wr_span_blocks(span) >> index & 1) == 0 ? (int)index : -1;
 }
 
 /** pre: lock. */
@@ -528,7 +529,7 @@ static void free_medium_locked(struct wr_heap *heap, struct wr_span *span, void 
         wr_fatal("double free of %p in the span of %u-byte blocks at %p: the block is free already", block,
                  wr_geometry.class[span->class].size, (void *)wr_span_start(span));
     unsigned index = (unsigned)found;
-    span->blocks |= UINT64_C(1) << index;
+    wr_span_set_blocks(span, span->blocks | UINT64_C(1) << index);
     span->taken--;
     uint16_t freed = unshared_pages(span, wr_geometry_medium(span->class), index);
     if (freed != 0)
@@ -671,15 +672,7 @@ static void release_if_empty(struct wr_heap *heap, struct wr_span *span, struct 
     if (wr_remote_state(word) != WR_POOL_WAITING || (word & WR_REMOTE_CLAIM) != 0 ||
         wr_remote_count(word) != wr_pool_live(pool))
         return;
-    /* A claim of our own: should the owner have freed between the two looks, the counts differ, and settling puts the
-     * pool back. */
-    if (!atomic_compare_exchange_strong_explicit(&pool->remote, &word, word | WR_REMOTE_CLAIM, memory_order_acq_rel,
-                                                 memory_order_relaxed))
-        return;
-    if (wr_remote_count(word) == wr_pool_live(pool))
-        release(heap, span, pool);
-    else
-        atomic_fetch_and_explicit(&pool->remote, ~WR_REMOTE_CLAIM, memory_order_release);
+    release(heap, span, pool); /* nobody has a block of it, so nobody can come between */
 }
 
 static void tidy_span(struct wr_heap *heap, struct wr_span *span, bool owner)
@@ -714,6 +707,17 @@ static void retire_if_empty(struct wr_heap *heap, unsigned class)
         retire_current(heap, class);
 }
 
+/** Looks for pools that wait although all of their blocks are free. pre: lock. */
+static void tidy_lists(struct wr_heap *heap, bool owner)
+{
+    for (unsigned c = 0; c < wr_geometry.small_classes; c++)
+        for (unsigned list = WR_LIST_FULLER; list <= WR_LIST_SPARSER; list++)
+            for (struct wr_span *span = heap->list[c][list], *next; span != NULL; span = next) {
+                next = span->next;
+                tidy_span(heap, span, owner);
+            }
+}
+
 void wr_heap_tidy(struct wr_heap *heap, bool owner)
 {
     if (owner)
@@ -721,15 +725,9 @@ void wr_heap_tidy(struct wr_heap *heap, bool owner)
     lock(heap);
     for (unsigned c = 0; owner && c < wr_geometry.classes; c++)
         empty_stash(heap, c);
-    for (unsigned c = 0; c < wr_geometry.small_classes; c++) {
-        if (owner)
-            retire_if_empty(heap, c);
-        for (unsigned list = WR_LIST_FULLER; list <= WR_LIST_SPARSER; list++)
-            for (struct wr_span *span = heap->list[c][list], *next; span != NULL; span = next) {
-                next = span->next;
-                tidy_span(heap, span, owner);
-            }
-    }
+    for (unsigned c = 0; owner && c < wr_geometry.small_classes; c++)
+        retire_if_empty(heap, c);
+    tidy_lists(heap, owner);
     hand_over(heap);
     unlock(heap);
 }
@@ -742,6 +740,7 @@ void wr_heap_retire(struct wr_heap *heap)
         retire_current(heap, c);
     for (unsigned c = 0; c < wr_geometry.classes; c++)
         empty_stash(heap, c);
+    tidy_lists(heap, true);
     hand_over(heap);
     unlock(heap);
 }
@@ -772,14 +771,12 @@ uint16_t wr_heap_begin_purge(struct wr_span *span)
     return pages;
 }
 
-void wr_heap_end_purge(struct wr_span *span, uint16_t pages, bool gone)
+void wr_heap_end_purge(struct wr_span *span, uint16_t pages, uint16_t gone)
 {
     struct wr_heap *heap = lock_heap_of(span); /* busy pages kept it lent */
     span->busy &= (uint16_t)~pages;
-    if (gone) {
-        span->resident &= (uint16_t)~pages;
-        span->returned |= pages;
-    }
+    span->resident &= (uint16_t)~gone;
+    span->returned |= gone;
     relist(heap, span);
     unlock(heap);
 }

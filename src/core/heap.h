@@ -104,8 +104,8 @@ WR_INLINE bool wr_heap_stash_small(struct wr_heap *heap, struct wr_pool *pool, v
     return true;
 }
 
-/** Puts a medium block into the stash of its class if that has room. False if it is not a medium block of this heap that
- *  is in use. pre: the caller owns the heap; no special mode is on. */
+/** Puts a medium block into the stash of its class if that has room. False if it is not a medium block of this heap
+ * that is in use. pre: the caller owns the heap; no special mode is on. */
 bool wr_heap_stash_medium(struct wr_heap *heap, struct wr_span *span, void *block);
 
 /** Frees a small block into another heap's pool, soon: blocks for one pool are sent together. False if a
@@ -134,7 +134,7 @@ void wr_heap_survey(struct wr_heap *heap);
 /** Marks the slack of a span as being purged: returns the pages to discard, 0 if there is nothing. The span's pages are
  *  busy until wr_heap_end_purge(). pre: no lock is held. */
 uint16_t wr_heap_begin_purge(struct wr_span *span);
-void wr_heap_end_purge(struct wr_span *span, uint16_t pages, bool gone);
+void wr_heap_end_purge(struct wr_span *span, uint16_t pages, uint16_t gone);
 
 /** Checks every list and span of the heap, and, if the caller owns it, every pool that waits or is current; ends the
  * process if something is wrong. pre: no lock is held. */

@@ -53,16 +53,20 @@ WR_INLINE bool swap_remote(struct wr_pool *pool, uint64_t *word, uint64_t next, 
 bool wr_pool_collect(struct wr_pool *pool, enum wr_pool_state state)
 {
     uint64_t word = atomic_load_explicit(&pool->remote, memory_order_relaxed);
-    if (word == wr_remote_word(state, 0, 0))
-        return true; /* nothing to do: no read-modify-write */
     /* The owner takes its own request back before it looks, so a push that comes later asks again. */
     uintptr_t owner = atomic_load_explicit(&pool->owner, memory_order_relaxed);
-    if ((owner & WR_OWNER_REMOTE) != 0)
+    bool asked = (owner & WR_OWNER_REMOTE) != 0;
+    if (!asked && (word & ~WR_REMOTE_VERSION) == wr_remote_word(state, 0, 0))
+        return true; /* nothing to do: no read-modify-write */
+    if (asked)
         atomic_store_explicit(&pool->owner, owner & ~(uintptr_t)WR_OWNER_REMOTE, memory_order_seq_cst);
     do
         if ((word & WR_REMOTE_CLAIM) != 0)
             return false;
-    while (!swap_remote(pool, &word, wr_remote_word(state, 0, 0), memory_order_acq_rel));
+    while (!swap_remote(pool, &word,
+                        wr_remote_word(state, 0, 0) |
+                            ((word & WR_REMOTE_VERSION) + (UINT64_C(1) << WR_REMOTE_VERSION_SHIFT)),
+                        memory_order_acq_rel));
     unsigned count = wr_remote_count(word);
     if (count > 0) {
         if (wr_unlikely(count > pool->live))
@@ -78,10 +82,10 @@ bool wr_pool_collect(struct wr_pool *pool, enum wr_pool_state state)
 
 bool wr_pool_sleep(struct wr_pool *pool)
 {
-    uint64_t word = wr_remote_word(WR_POOL_CURRENT, 0, 0);
+    uint64_t word = atomic_load_explicit(&pool->remote, memory_order_relaxed), version = word & WR_REMOTE_VERSION;
     pool->wake = wr_pool_class(pool)->wake;
-    if (atomic_load_explicit(&pool->remote, memory_order_relaxed) == word &&
-        swap_remote(pool, &word, wr_remote_word(WR_POOL_FULL, 0, 0), memory_order_release))
+    if ((word & ~WR_REMOTE_VERSION) == wr_remote_word(WR_POOL_CURRENT, 0, 0) &&
+        swap_remote(pool, &word, wr_remote_word(WR_POOL_FULL, 0, 0) | version, memory_order_release))
         return true;
     pool->wake = WR_WAKE_NEVER;
     return false;
@@ -103,7 +107,8 @@ static WR_COLD void push_failed(struct wr_pool *pool, const void *block)
              wr_pool_class(pool)->size, (void *)wr_pool_start(pool));
 }
 
-/** Asks the owner to collect. Sequentially consistent, as the owner's answer is: of two that meet, one sees the other.
+/** Asks the owner to collect. Its answer counts up the word's version, so a push that comes too late for it fails and
+ * asks again. An owner in the midst of its fast free may still miss a request; who tidies the heap finds such a pool.
  */
 static void ask_owner(struct wr_pool *pool)
 {
@@ -128,7 +133,8 @@ bool wr_pool_push_remote(struct wr_pool *pool, void *first, void *last, unsigned
             ask_owner(pool);
         *(void **)last = wr_remote_head(word) != 0 ? block_at(pool, wr_remote_head(word)) : NULL;
         claim = is_due(pool, word, count);
-        next = wr_remote_word(state, head, count) | (word & WR_REMOTE_CLAIM) | (claim ? WR_REMOTE_CLAIM : 0);
+        next = wr_remote_word(state, head, count) | (word & (WR_REMOTE_CLAIM | WR_REMOTE_VERSION)) |
+               (claim ? WR_REMOTE_CLAIM : 0);
         /* Release: who takes the list sees the links and what was written to the blocks. Acquire: a claimer sees them.
          */
     } while (

@@ -36,8 +36,16 @@
 
 enum wr_pool_state { WR_POOL_IDLE, WR_POOL_CURRENT, WR_POOL_FULL, WR_POOL_WAITING };
 
-/* The word: count of blocks, then the first block's offset / 16 + 1 (0: none), then state and claim. */
-enum { WR_REMOTE_HEAD_SHIFT = 16, WR_REMOTE_STATE_SHIFT = 40, WR_REMOTE_CLAIM_SHIFT = 42 };
+/* The word: count of blocks, then the first block's offset / 16 + 1 (0: none), then state and claim, then a version:
+ * the owner counts it up when it has looked at the list in answer to WR_OWNER_REMOTE, so that a push that has judged by
+ * an older state fails, and judges anew. */
+enum {
+    WR_REMOTE_HEAD_SHIFT = 16,
+    WR_REMOTE_STATE_SHIFT = 40,
+    WR_REMOTE_CLAIM_SHIFT = 42,
+    WR_REMOTE_VERSION_SHIFT = 43
+};
+#define WR_REMOTE_VERSION (~UINT64_C(0) << WR_REMOTE_VERSION_SHIFT)
 #define WR_REMOTE_CLAIM (UINT64_C(1) << WR_REMOTE_CLAIM_SHIFT)
 
 /* Low bits of a pool's owner: each makes the fast free's compare fail. */
@@ -68,6 +76,11 @@ WR_INLINE unsigned wr_pool_live(const struct wr_pool *pool) { return __atomic_lo
 WR_INLINE void wr_pool_set_live(struct wr_pool *pool, unsigned live)
 {
     __atomic_store_n(&pool->live, (uint16_t)live, __ATOMIC_RELEASE);
+}
+/** As wr_pool_live(), by a thread that does not yet know whether the pool is its own. */
+WR_INLINE unsigned wr_pool_live_unsure(const struct wr_pool *pool)
+{
+    return __atomic_load_n(&pool->live, __ATOMIC_RELAXED);
 }
 WR_INLINE void wr_pool_add_live(struct wr_pool *pool)
 {

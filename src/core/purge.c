@@ -137,14 +137,15 @@ static uint16_t begin_unlent(struct wr_arena *arena, struct wr_span *span)
     bool free = span->kind == WR_SPAN_FREE;
     if (free || span->kind == WR_SPAN_LARGE || span->kind == WR_SPAN_LARGE_MORE)
         pages = span->resident & (uint16_t)~span->busy & (free ? WR_ALL_PAGES : span->free);
-    span->busy |= pages;
+    if (pages != 0)
+        span->busy |= pages;
     if (free && pages != 0)
         arena->busy_spans |= UINT64_C(1) << wr_span_index(span);
     wr_unlock(&wr_arena_lock, WR_RANK_ARENA);
     return pages;
 }
 
-static void end_unlent(const struct busy *busy, bool gone)
+static void end_unlent(const struct busy *busy, uint16_t gone)
 {
     struct wr_span *span = busy->span;
     struct wr_arena *arena = wr_arena_of(span);
@@ -152,10 +153,8 @@ static void end_unlent(const struct busy *busy, bool gone)
     span->busy &= (uint16_t)~busy->pages;
     if (span->busy == 0)
         arena->busy_spans &= ~(UINT64_C(1) << wr_span_index(span));
-    if (gone) {
-        span->resident &= (uint16_t)~busy->pages;
-        span->returned |= busy->pages;
-    }
+    span->resident &= (uint16_t)~gone;
+    span->returned |= gone;
     wr_unlock(&wr_arena_lock, WR_RANK_ARENA);
 }
 
@@ -180,35 +179,33 @@ static void gather(struct wr_arena *arena, size_t most)
         atomic_fetch_or_explicit(&arena->slack_spans, todo, memory_order_relaxed);
 }
 
-/** Whether all of a span's pages lie in the first `done` ranges. */
-static bool is_done(const struct busy *busy, size_t done)
+/** Of the pages that were to go, those in ranges that went. */
+static uint16_t pages_gone(const struct busy *busy)
 {
-    const char *end = wr_span_start(busy->span) + ((size_t)(wr_bits_last(busy->pages) + 1) << WR_PAGE_SHIFT);
-    for (size_t i = 0; i < done; i++)
-        if ((const char *)batch.range[i].start < end && end <= (const char *)batch.range[i].start + batch.range[i].size)
-            return true;
-    return false;
+    uint16_t gone = 0;
+    char *start = wr_span_start(busy->span);
+    for (unsigned i = 0; i < batch.ranges; i++)
+        for (unsigned page = 0; page < WR_SPAN_PAGES; page++)
+            if ((size_t)(start + ((size_t)page << WR_PAGE_SHIFT) - (char *)batch.range[i].start) < batch.range[i].size)
+                gone |= (uint16_t)(1u << page);
+    return gone & busy->pages;
 }
 
-/** Discards and settles a batch; returns the pages that went. */
+/** Discards and settles a batch; returns the pages that went. What was refused stays slack, but is not looked at again
+ *  until more of its span becomes free, or all is asked for. */
 static size_t flush(void)
 {
-    size_t done = wr_os_discard(batch.range, batch.ranges, how), gone_pages = 0;
-    bool all = done == batch.ranges;
+    bool all = wr_os_discard(batch.range, batch.ranges, how) == batch.ranges;
+    size_t gone_pages = 0;
     for (unsigned i = 0; i < batch.spans; i++) {
         const struct busy *busy = &batch.span[i];
-        bool gone = all || is_done(busy, done);
+        uint16_t gone = all ? busy->pages : pages_gone(busy);
         if (busy->lent)
             wr_heap_end_purge(busy->span, busy->pages, gone);
         else
             end_unlent(busy, gone);
-        if (gone)
-            gone_pages += wr_bits_count(busy->pages);
-        else
-            wr_arena_note_slack(busy->span);
+        gone_pages += wr_bits_count(gone);
     }
-    if (!all)
-        atomic_store_explicit(&refused_until_ms, wr_os_now_ms() + BACKOFF_MS, memory_order_relaxed);
     wr_account_add(&wr_account.slack, -(int64_t)gone_pages);
     wr_account_return((uint64_t)gone_pages << WR_PAGE_SHIFT, false);
     batch.ranges = batch.spans = 0;
@@ -242,22 +239,25 @@ static size_t purge_arenas(struct wr_arena *const *arena, unsigned count, size_t
     return gone;
 }
 
-/** pre: the purging lock. */
+/** Down to `keep` pages of slack: cached mappings, then empty arenas, then pages. pre: the purging lock. */
 static size_t purge_to(size_t keep)
 {
     struct wr_arena *arena[ARENAS];
     size_t gone = 0, before;
-    uint64_t refused = atomic_load_explicit(&refused_until_ms, memory_order_relaxed);
     while (excess(keep) > 0 && (before = wr_huge_drop_oldest() >> WR_PAGE_SHIFT) > 0)
         gone += before;
     if (excess(keep) > 0)
         gone += wr_arena_reap(keep == 0 ? 0 : SPARES);
+    if (how == WR_DISCARD_NEVER)
+        return gone << WR_PAGE_SHIFT;
     do {
         before = gone;
         unsigned count = excess(keep) > 0 ? wr_arena_pin_slack(arena, ARENAS) : 0;
         gone += purge_arenas(arena, count, keep);
         wr_arena_unpin(arena, count);
-    } while (gone > before && atomic_load_explicit(&refused_until_ms, memory_order_relaxed) == refused);
+    } while (gone > before);
+    if (gone == 0 && excess(keep) > 0)
+        atomic_store_explicit(&refused_until_ms, wr_os_now_ms() + BACKOFF_MS, memory_order_relaxed);
     atomic_fetch_add_explicit(&wr_account.purges, 1, memory_order_relaxed);
     return gone << WR_PAGE_SHIFT;
 }
@@ -270,8 +270,11 @@ void wr_purge_check(void)
         return;
     }
     uint64_t now = wr_os_now_ms();
-    if (how == WR_DISCARD_NEVER || now < atomic_load_explicit(&refused_until_ms, memory_order_relaxed) ||
-        !wr_try_lock(&purging, WR_RANK_PURGE))
+    if (how == WR_DISCARD_NEVER || now < atomic_load_explicit(&refused_until_ms, memory_order_relaxed)) {
+        wr_arena_reap(SPARES);
+        return;
+    }
+    if (!wr_try_lock(&purging, WR_RANK_PURGE))
         return;
     judge(now);
     size_t bound = wr_purge_bound();
@@ -280,11 +283,17 @@ void wr_purge_check(void)
     wr_unlock(&purging, WR_RANK_PURGE);
 }
 
+static void look_again(struct wr_arena *arena, void *arg WR_UNUSED)
+{
+    atomic_store_explicit(&arena->slack_spans, ~UINT64_C(0), memory_order_relaxed);
+}
+
 size_t wr_purge_to(size_t keep)
 {
-    if (how == WR_DISCARD_NEVER || wr_lock_is_mine(&purging))
+    if (wr_lock_is_mine(&purging))
         return 0;
     wr_lock(&purging, WR_RANK_PURGE);
+    wr_arena_each(look_again, NULL); /* at what was refused before, too */
     size_t gone = purge_to(keep);
     store(&regret.extra, 0);
     wr_unlock(&purging, WR_RANK_PURGE);

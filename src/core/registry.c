@@ -3,6 +3,8 @@
  * heap's fields that say so; the list of all heaps only grows and is read without it. */
 #include "core/registry.h"
 
+#include <string.h>
+
 #include "core/meta.h"
 #include "core/purge.h"
 
@@ -16,6 +18,7 @@ static struct {
 static void push_all(struct wr_heap *heap, unsigned count)
 {
     wr_lock(&registry.lock, WR_RANK_REGISTRY);
+    heap->thread = count > 0 ? wr_os_thread_id() : 0;
     heap->next = atomic_load_explicit(&registry.all, memory_order_relaxed);
     atomic_store_explicit(&registry.all, heap, memory_order_release);
     registry.heaps += count;
@@ -40,6 +43,7 @@ static struct wr_heap *adopt(void)
     struct wr_heap *heap = registry.abandoned;
     if (heap != NULL) {
         registry.abandoned = heap->abandoned;
+        heap->thread = wr_os_thread_id();
         registry.abandoned_count--;
     }
     wr_unlock(&registry.lock, WR_RANK_REGISTRY);
@@ -55,7 +59,6 @@ struct wr_heap *wr_registry_acquire(bool special)
         heap = make(special);
     if (heap != NULL) {
         heap->inside = false;
-        heap->thread = wr_os_thread_id();
         heap->threads++;
     }
     return heap;
@@ -120,8 +123,11 @@ void wr_registry_fork_done(void)
 
 static void abandon_dead(struct wr_heap *heap, void *self)
 {
-    if (heap != self && heap->thread != 0)
-        push_abandoned(heap);
+    if (heap == self || heap->thread == 0)
+        return;
+    /* Its thread may have been writing these. The blocks in them are lost to the child, and no more than those. */
+    memset(heap->parcel, 0, sizeof heap->parcel);
+    push_abandoned(heap);
 }
 
 void wr_registry_fork_child(struct wr_heap *self)

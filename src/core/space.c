@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 
+#include "core/map.h"
 #include "os/os.h"
 
 /* The lowest start handed out so far: the next mapping is tried right below. Relaxed: a wrong guess costs a call. */
@@ -57,13 +58,15 @@ void wr_space_unmap(void *start, size_t size)
 
 void *wr_space_remap(void *start, size_t size, size_t new_size, size_t align)
 {
-    if (wr_os_remap(start, size, new_size, NULL))
+    if (wr_map_prepare(start, new_size) && wr_os_remap(start, size, new_size, NULL))
         return start;
     void *to = wr_space_map(new_size, align);
     if (to == NULL)
         return NULL;
-    if (wr_os_remap(start, size, new_size, to))
-        return to;
-    wr_space_unmap(to, new_size);
-    return NULL;
+    if (!wr_map_prepare(to, new_size)) {
+        wr_space_unmap(to, new_size);
+        return NULL;
+    }
+    /* Should this fail, the kernel may have unmapped `to` already, and another thread may have it: it is let be. */
+    return wr_os_remap(start, size, new_size, to) ? to : NULL;
 }

@@ -14,7 +14,8 @@ void *wr_space_map(size_t size, size_t align);
  *  is lost: it happens only at the limit of the number of mappings). */
 void wr_space_unmap(void *start, size_t size);
 
-/** Resizes a mapping, moving it (to a multiple of `align`) if it must; its new start, or NULL if it stays as it was. */
+/** Resizes a mapping, moving it (to a multiple of `align`) if it must; its new start, or NULL if it stays as it was.
+ * The map is prepared for where it is then. */
 void *wr_space_remap(void *start, size_t size, size_t new_size, size_t align);
 
 #endif

@@ -131,7 +131,6 @@ static void *alloc(size_t size, size_t align, bool zero)
         wr_leave(heap);
     } else {
         block = wr_emergency_alloc(size, align);
-        zeroed = true;
     }
     if (wr_unlikely(block == NULL)) {
         if (wr_options.verbose)
@@ -213,8 +212,9 @@ static void free_entered(struct wr_heap *heap, void *address)
     wr_block_free(heap, &block, address);
 }
 
-/** The cases between fast and slow, for blocks that are what they seem to be: a block of this thread's goes to the stash
- *  of its class, or into its pool under the lock; a small block of another's goes into a parcel. False for all else. */
+/** The cases between fast and slow, for blocks that are what they seem to be: a block of this thread's goes to the
+ * stash of its class, or into its pool under the lock; a small block of another's goes into a parcel. False for all
+ * else. */
 static bool free_aside(struct wr_heap *self, struct wr_pool *pool, void *address)
 {
     struct wr_heap *owner = wr_pool_heap(pool);
@@ -222,6 +222,7 @@ static bool free_aside(struct wr_heap *self, struct wr_pool *pool, void *address
         return false;
     bool done = true;
     self->inside = true; /* as wr_enter() does */
+    atomic_signal_fence(memory_order_seq_cst);
     if (owner == NULL)
         done = wr_heap_stash_medium(self, wr_pool_span(pool), address);
     else if (owner == self)

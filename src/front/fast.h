@@ -43,7 +43,7 @@ WR_INLINE void wr_fast_free(void *block)
 {
     if (wr_likely(wr_map_is_known(block))) {
         struct wr_pool *pool = wr_hide(wr_arena_pool(block));
-        uint16_t live = (uint16_t)(pool->live - 1);
+        uint16_t live = (uint16_t)(wr_pool_live_unsure(pool) - 1);
         if (wr_likely(atomic_load_explicit(&pool->owner, memory_order_relaxed) == (uintptr_t)wr_self) &&
             wr_likely(live != pool->wake) && wr_likely(block != pool->free)) {
             *(void **)block = pool->free;

@@ -31,7 +31,7 @@ struct census {
     } class[WR_CLASS_LIMIT];
 };
 
-static void count_small(struct census *census, struct wr_span *span)
+static WR_RACY void count_small(struct census *census, struct wr_span *span)
 {
     for (unsigned left = (uint16_t)~span->free; left != 0; left &= left - 1) {
         struct wr_pool *pool = wr_span_pool(span, wr_bits_first(left));
@@ -44,7 +44,7 @@ static void count_small(struct census *census, struct wr_span *span)
     }
 }
 
-static void count_span(struct census *census, struct wr_span *span)
+static WR_RACY void count_span(struct census *census, struct wr_span *span)
 {
     census->used_pages += wr_bits_count(span->resident & (uint16_t)~span->free);
     census->slack_pages += wr_bits_count(span->resident & (span->kind == WR_SPAN_FREE ? WR_ALL_PAGES : span->free));
@@ -66,7 +66,7 @@ static void count_span(struct census *census, struct wr_span *span)
     }
 }
 
-static void count_arena(struct wr_arena *arena, void *arg)
+static WR_RACY void count_arena(struct wr_arena *arena, void *arg)
 {
     struct census *census = arg;
     size_t touched = offsetof(struct wr_arena, pool);
@@ -80,7 +80,7 @@ static void count_arena(struct wr_arena *arena, void *arg)
 }
 
 /** Blocks on their way: freed, but still counted as live by their pools. Read while their heaps run. */
-static void discount_heap(struct wr_heap *heap, void *arg)
+static WR_RACY void discount_heap(struct wr_heap *heap, void *arg)
 {
     struct census *census = arg;
     for (unsigned c = 0; c < wr_geometry.classes; c++) {
@@ -107,7 +107,7 @@ static void take_census(struct census *census)
     }
 }
 
-static void add_remote_frees(struct wr_heap *heap, void *sum) { *(uint64_t *)sum += heap->remote_frees; }
+static WR_RACY void add_remote_frees(struct wr_heap *heap, void *sum) { *(uint64_t *)sum += heap->remote_frees; }
 
 static uint64_t load(_Atomic uint64_t *counter) { return atomic_load_explicit(counter, memory_order_relaxed); }
 
@@ -230,7 +230,7 @@ static void json_process(struct wr_text *text, bool *comma)
     add_number(text, "peak_resident", wr_max(resident, wr_os_peak_resident()), comma);
 }
 
-static void tally_rows(struct wr_tally *sum, const struct wr_tally *tally)
+static WR_RACY void tally_rows(struct wr_tally *sum, const struct wr_tally *tally)
 {
     sum->calls += tally->calls;
     sum->requested += tally->requested;
@@ -240,7 +240,7 @@ static void tally_rows(struct wr_tally *sum, const struct wr_tally *tally)
         sum->class_calls[i] += tally->class_calls[i];
 }
 
-static void add_tally(struct wr_heap *heap, void *sum) { tally_rows(sum, &heap->tally); }
+static WR_RACY void add_tally(struct wr_heap *heap, void *sum) { tally_rows(sum, &heap->tally); }
 
 static void json_tally(struct wr_text *text, const struct wr_tally *tally, bool *comma)
 {

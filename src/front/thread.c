@@ -23,10 +23,11 @@
 #include "front/stats.h"
 #include "weir/weir.h"
 
+/* `inside` keeps it from being entered, `special` from being used without. */
 #define EMPTY_HEAP                                                                                                     \
     {                                                                                                                  \
         .slot = {[0 ... WR_SMALL_SLOTS - 1] = &wr_pool_none}, .current = {[0 ... WR_CLASS_LIMIT - 1] = &wr_pool_none}, \
-        .inside = true                                                                                                 \
+        .inside = true, .special = true                                                                                \
     }
 
 struct wr_heap wr_heap_none = EMPTY_HEAP, wr_heap_gone = EMPTY_HEAP;
@@ -34,7 +35,7 @@ static struct wr_heap starting = EMPTY_HEAP;
 WR_TLS struct wr_heap *wr_self = &wr_heap_none;
 
 static struct wr_heap orphan; /* serves threads that have no heap of their own any more; guarded by: orphan_lock */
-static bool orphan_listed;          /* in the registry; guarded by: orphan_lock */
+static bool orphan_listed;    /* in the registry; guarded by: orphan_lock */
 static struct wr_lock orphan_lock;
 
 static struct wr_lock start_lock;
@@ -113,6 +114,7 @@ void *wr_deferred_frees(void)
  * between may allocate all the same, since the locks nest meanwhile. */
 static void before_fork(void)
 {
+    wr_lock_fork_prepare(&start_lock, WR_RANK_START);
     wr_lock_fork_prepare(&orphan_lock, WR_RANK_ORPHAN);
     wr_registry_fork_prepare();
 }
@@ -121,6 +123,7 @@ static void after_fork_in_parent(void)
 {
     wr_registry_fork_done();
     wr_lock_fork_done(&orphan_lock, WR_RANK_ORPHAN);
+    wr_lock_fork_done(&start_lock, WR_RANK_START);
 }
 
 static void after_fork_in_child(void)
@@ -166,23 +169,24 @@ static void speak(void)
 
 /* ---- threads come and go --------------------------------------------------------------------------------------- */
 
-/** Destructor of exit_key. The C library runs destructors in a few rounds, as long as any sets a value anew. Should one
- * that runs after ours allocate, the thread starts again, and we are called again in the next round; that time for
- * good. */
+/** Destructor of exit_key. What runs later in this thread, other destructors and the C library's own teardown, shares
+ * the orphan heap. */
 static void thread_exit(void *heap)
 {
-    static WR_TLS bool again;
-    wr_self = again ? &wr_heap_gone : &wr_heap_none;
-    again = true;
+    wr_self = &starting; /* nobody enters while the heap changes hands, signal handlers neither */
     wr_registry_abandon(heap);
+    wr_self = &wr_heap_gone;
 }
+
+/** Whether a mode is on that must see every call. */
+static bool wants_special(void) { return wr_options.stats != WR_STATS_OFF || wr_options.check != 0; }
 
 /** Gives the thread its heap. NULL when memory is short. */
 static WR_NOINLINE struct wr_heap *thread_start(void)
 {
     wr_self = &starting;
     wr_start();
-    struct wr_heap *heap = wr_registry_acquire(wr_options.stats != WR_STATS_OFF || wr_options.check != 0);
+    struct wr_heap *heap = wr_registry_acquire(wants_special());
     wr_self = heap != NULL ? heap : &wr_heap_none;
     if (heap != NULL && have_exit_key)
         pthread_setspecific(exit_key, heap); /* may allocate, and can: the thread has its heap */
@@ -269,7 +273,7 @@ void wr_start(void)
         wr_option_read();
         wr_geometry_init(wr_os_page_size());
         wr_purge_init();
-        wr_heap_init(&orphan, false);
+        wr_heap_init(&orphan, wants_special());
         pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
         have_exit_key = pthread_key_create(&exit_key, thread_exit) == 0;
         atomic_store_explicit(&started, true, memory_order_release);

@@ -35,15 +35,13 @@ bool wr_os_unmap(void *start, size_t size);
  * reserved by the caller), else in place only. False if refused; then nothing changed. */
 bool wr_os_remap(void *start, size_t size, size_t new_size, void *to);
 
-/** Discards the content of `count` ranges of resident memory, in as few calls as the kernel allows.
- *  @return the number of leading ranges that are certainly discarded; on refusal less than `count`. */
-size_t wr_os_discard(const struct wr_range *range, size_t count, enum wr_discard how);
+/** Discards the content of `count` ranges of resident memory, in as few calls as the kernel allows. The size of a range
+ *  that it refuses (locked memory, a sandbox) is set to 0.
+ *  @return the number of ranges that are certainly discarded. */
+size_t wr_os_discard(struct wr_range *range, size_t count, enum wr_discard how);
 
 /** Whether discarded pages have been seen to read as zero (not under every emulator). Asked once, at start. */
 bool wr_os_discard_zeroes(void);
-
-/** Lets the kernel back a range by huge pages, or forbids it. Advice: failure is ignored. */
-void wr_os_huge_pages(void *start, size_t size, bool wanted);
 
 /** True while the process certainly has one thread: then atomics are not needed. It changes only by what that thread
  *  itself does outside Weir (pthread_create, pthread_join). */

@@ -59,15 +59,29 @@ bool wr_os_remap(void *start, size_t size, size_t new_size, void *to)
     return now != MAP_FAILED;
 }
 
-static size_t discard_each(const struct wr_range *range, size_t count, int advice)
+static bool discard_one(const struct wr_range *range, int advice)
 {
-    for (size_t i = 0; i < count; i++)
-        if (madvise(range[i].start, range[i].size, advice) != 0 && errno != EAGAIN)
-            return i;
-    return count;
+    for (unsigned tries = 0; tries < 3; tries++) {
+        if (madvise(range->start, range->size, advice) == 0)
+            return true;
+        if (errno != EAGAIN)
+            return false;
+    }
+    return false;
 }
 
-/** Discards up to BATCH ranges in one call. False if the kernel does not know how; nothing is promised then. */
+static size_t discard_each(struct wr_range *range, size_t count, int advice)
+{
+    size_t done = 0;
+    for (size_t i = 0; i < count; i++)
+        if (discard_one(&range[i], advice))
+            done++;
+        else
+            range[i].size = 0;
+    return done;
+}
+
+/** Discards up to BATCH ranges in one call. False if any is refused, or the call is; some may be discarded then. */
 static bool discard_batch(const struct wr_range *range, size_t count, int advice)
 {
     size_t total = 0;
@@ -76,21 +90,28 @@ static bool discard_batch(const struct wr_range *range, size_t count, int advice
     return syscall(SYS_process_madvise, PIDFD_SELF_GROUP, range, count, advice, 0) == (long)total;
 }
 
-size_t wr_os_discard(const struct wr_range *range, size_t count, enum wr_discard how)
+size_t wr_os_discard(struct wr_range *range, size_t count, enum wr_discard how)
 {
-    static _Atomic bool batch_refused; /* learnt once; relaxed, a stale answer costs one system call */
+    static _Atomic bool batch_unknown; /* learnt once; relaxed, a stale answer costs one system call */
     int saved = errno, advice = how == WR_DISCARD_LAZY ? MADV_FREE : MADV_DONTNEED;
-    size_t done = 0;
+    size_t at = 0, done = 0;
     if (how == WR_DISCARD_NEVER)
         return 0;
-    while (count - done > 1 && !atomic_load_explicit(&batch_refused, memory_order_relaxed)) {
-        size_t n = wr_min(count - done, BATCH);
-        if (discard_batch(range + done, n, advice))
+    while (count - at > 1 && !atomic_load_explicit(&batch_unknown, memory_order_relaxed)) {
+        size_t n = wr_min(count - at, BATCH);
+        if (discard_batch(range + at, n, advice)) {
             done += n;
-        else
-            atomic_store_explicit(&batch_refused, true, memory_order_relaxed);
+        } else {
+            /* Either the kernel does not know how (ENOSYS, EINVAL, EPERM, EBADF of old ones), or one range is refused:
+             * only if all of them go one by one was it the kernel. */
+            size_t singly = discard_each(range + at, n, advice);
+            if (singly == n)
+                atomic_store_explicit(&batch_unknown, true, memory_order_relaxed);
+            done += singly;
+        }
+        at += n;
     }
-    done += discard_each(range + done, count - done, advice);
+    done += discard_each(range + at, count - at, advice);
     errno = saved;
     return done;
 }
@@ -106,13 +127,6 @@ bool wr_os_discard_zeroes(void)
     bool zeroes = wr_os_discard(&range, 1, WR_DISCARD_NOW) == 1 && *page == 0;
     wr_os_unmap((void *)page, size);
     return zeroes;
-}
-
-void wr_os_huge_pages(void *start, size_t size, bool wanted)
-{
-    int saved = errno;
-    madvise(start, size, wanted ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
-    errno = saved;
 }
 
 /** The half of a 64-bit word that holds its low bits: what a futex can watch. */
