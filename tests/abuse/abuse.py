@@ -16,7 +16,6 @@ SIZES = {"small": (16, 64, 1000), "medium": (2000, 20000), "large": (100000, 100
 KINDS = {size: kind for kind, sizes in SIZES.items() for size in sizes}
 ALL = tuple(KINDS)
 NOT_SMALL = tuple(size for size in ALL if size > 1024)
-UNSEEN_NEVER = (1000,) + NOT_SMALL
 CHECK = {"WEIR_CHECK": 1}
 
 DOUBLE = r"double free of {address}\b|invalid free of {address}\b"
@@ -73,7 +72,7 @@ each_size("double free", "double_free", words=DOUBLE)
 each_size("double free of the only block", "double_free_only", words=DOUBLE)
 # A small block's free is a push on a list, and the fast path looks at the last one pushed only: what it does not see is
 # found by WEIR_CHECK=1, below.
-each_size("double free, another block in between", "double_free_aba", words=DOUBLE, sizes=UNSEEN_NEVER)
+each_size("double free, another block in between", "double_free_aba", words=DOUBLE, sizes=NOT_SMALL)
 each_size("double free, much later", "double_free_later", words=DOUBLE)
 each_size("double free of what calloc and realloc gave", "double_free_calloc", words=DOUBLE)
 each_size("double free when the page has gone back", "double_free_purged", words=ANY, sizes=(16, 64, 1000, 2000, 20000))
@@ -155,7 +154,8 @@ one("free_aligned_sized with an alignment that the block has not", "wrong_alignm
 # ---- writes where nothing may be written ----
 
 for size in SIZES["small"]:
-    one(f"WEIR_CHECK=1: a freed block of {size} bytes is written to", "write_after_free", size, words=CORRUPTED, env=CHECK)
+    one(f"WEIR_CHECK=1: a freed block of {size} bytes is written to", "write_after_free", size, words=CORRUPTED,
+        env=CHECK)
     one(f"WEIR_CHECK=1: a block of {size} bytes is written beyond its end, into a free one", "overflow", size,
         words=CORRUPTED, env=CHECK)
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * A timer's handler allocates and frees while the program does, in one thread and in two. POSIX promises nothing; Weir
- * that no call hangs: it gives a block or, inside a call that was interrupted, NULL and ENOMEM for a large one. The handler
- * may interrupt a fast path, and then the program may end with a message of corruption; it may not hang. */
+ * that no call hangs: it gives a block or, inside a call that was interrupted, NULL and ENOMEM for a large one. The
+ * handler may interrupt a fast path, and then the program may end with a message of corruption; it may not hang. */
 #include "case.h"
 
 #include <pthread.h>
