@@ -173,7 +173,8 @@ static struct wr_huge *reuse(size_t size, size_t align)
     if (huge == NULL)
         return NULL;
     split(huge, size);
-    if (fit(huge, size))
+    /* A little too long is good enough: what is cut off would be faulted in again when the mapping grows. */
+    if ((huge->size >= size && huge->size - size <= size / 4) || fit(huge, size))
         return huge;
     unmap(huge);
     return NULL;

@@ -37,9 +37,9 @@ bool wr_purge_zeroes(void) { return zeroes; }
 /* Regret: what is purged and soon taken again was purged in vain, and cost more than it gained. A cycle is regretted if
  * more than a tenth of what went back came again. Building and dropping a few times is what programs do, and their
  * memory shall go back each time; but once PATIENCE cycles were regretted with less than a second between them, the
- * program is one that goes on so, and the bound is widened by as much as came again. It never lets slack and used pages
- * together exceed the most that was used lately. With each second without regret the widening, and the memory of that
- * peak, shrink by half. */
+ * program is one that goes on so, and the bound is widened by as much as came again, or to the double. It never lets
+ * slack and used pages together exceed the most that was used lately. With each second without regret the widening, and
+ * the memory of that peak, shrink by half. */
 enum { WINDOW_MS = 1000, REGRET_SHARE = 10, PATIENCE = 6 };
 
 static struct {
@@ -83,8 +83,9 @@ static void judge(uint64_t now_ms)
         regret.cycles = 0;
         open_window(now_ms, ms);
     } else if (returned > 0 && again > returned / REGRET_SHARE) {
+        size_t extra = load(&regret.extra);
         if (++regret.cycles >= PATIENCE)
-            store(&regret.extra, load(&regret.extra) + (again >> WR_PAGE_SHIFT));
+            store(&regret.extra, extra + wr_max(extra, again >> WR_PAGE_SHIFT));
         open_window(now_ms, 0);
     }
 }
