@@ -85,7 +85,7 @@ static void judge(uint64_t now_ms)
     } else if (returned > 0 && again > returned / REGRET_SHARE) {
         size_t extra = load(&regret.extra);
         if (++regret.cycles >= PATIENCE)
-            store(&regret.extra, extra + wr_max(extra, again >> WR_PAGE_SHIFT));
+            store(&regret.extra, wr_min(extra + wr_max(extra, again >> WR_PAGE_SHIFT), load(&regret.demand)));
         open_window(now_ms, 0);
     }
 }
