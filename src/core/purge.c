@@ -284,9 +284,14 @@ void wr_purge_check(void)
     wr_unlock(&purging, WR_RANK_PURGE);
 }
 
-static void look_again(struct wr_arena *arena, void *arg WR_UNUSED)
+/** Notes all slack anew, that which was refused before too. Looks at spans of running heaps: a guess is good enough. */
+static WR_RACY void look_again(struct wr_arena *arena, void *arg WR_UNUSED)
 {
-    atomic_store_explicit(&arena->slack_spans, ~UINT64_C(0), memory_order_relaxed);
+    for (unsigned i = 1; i < WR_ARENA_SPANS; i++) {
+        struct wr_span *span = &arena->span[i];
+        if ((span->resident & (span->kind == WR_SPAN_FREE ? WR_ALL_PAGES : span->free)) != 0)
+            wr_arena_note_slack(span);
+    }
 }
 
 size_t wr_purge_to(size_t keep)
@@ -294,7 +299,7 @@ size_t wr_purge_to(size_t keep)
     if (wr_lock_is_mine(&purging))
         return 0;
     wr_lock(&purging, WR_RANK_PURGE);
-    wr_arena_each(look_again, NULL); /* at what was refused before, too */
+    wr_arena_each(look_again, NULL);
     size_t gone = purge_to(keep);
     store(&regret.extra, 0);
     wr_unlock(&purging, WR_RANK_PURGE);

@@ -44,6 +44,13 @@ static WR_RACY void count_small(struct census *census, struct wr_span *span)
     }
 }
 
+/** Blocks in use, of a span that may just be changing hands. */
+static WR_RACY unsigned medium_blocks(const struct wr_span *span)
+{
+    unsigned all = wr_geometry.class[span->class].blocks, free = wr_bits_count(wr_span_blocks(span));
+    return all > free ? all - free : 0;
+}
+
 static WR_RACY void count_span(struct census *census, struct wr_span *span)
 {
     census->used_pages += wr_bits_count(span->resident & (uint16_t)~span->free);
@@ -53,7 +60,7 @@ static WR_RACY void count_span(struct census *census, struct wr_span *span)
         count_small(census, span);
         break;
     case WR_SPAN_MEDIUM:
-        census->class[span->class].blocks += wr_geometry.class[span->class].blocks - wr_bits_count(span->blocks);
+        census->class[span->class].blocks += medium_blocks(span);
         census->class[span->class].pages += WR_SPAN_PAGES - wr_bits_count(span->free);
         census->pools++;
         break;

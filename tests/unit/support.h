@@ -20,6 +20,10 @@
 #define UNIT_SANITIZED 0
 #endif
 
+/* The sanitizers' runtimes of this age take no care of their own locks around fork: a child of a process with threads
+ * may wait for one that a thread held which is not there any more. */
+#define UNIT_FORKS_WITH_THREADS (!UNIT_SANITIZED)
+
 /* ---- assertions ------------------------------------------------------------------------------------------------ */
 
 /** Fails the test unless `cond`; the rest is a printf format that says what was seen. For any thread, and for a child

@@ -499,6 +499,8 @@ Test(thread, fork_while_threads_allocate)
 {
     static struct left left;
     pthread_t thread[THREADS];
+    if (!UNIT_FORKS_WITH_THREADS)
+        cr_skip_test("a sanitizer's own locks do not survive a fork");
     unit_on_thread(leave_blocks, &left); /* blocks of a heap without a thread */
     for (size_t i = 0; i < THREADS; i++)
         must(pthread_create(&thread[i], NULL, churn, NULL) == 0, "no thread");
@@ -521,6 +523,8 @@ static void *fork_there(void *left)
 Test(thread, fork_from_threads)
 {
     static struct left left;
+    if (!UNIT_FORKS_WITH_THREADS)
+        cr_skip_test("a sanitizer's own locks do not survive a fork");
     leave_blocks(&left);
     run_threads(3, fork_there, &left);
     free_left(&left);
@@ -582,6 +586,8 @@ static WR_NORETURN void free_in_child(void)
 Test(thread, fork_while_late_blocks_are_freed)
 {
     pthread_t thread;
+    if (!UNIT_FORKS_WITH_THREADS)
+        cr_skip_test("a sanitizer's own locks do not survive a fork");
     if (WR_TSAN)
         cr_skip_test("ThreadSanitizer takes its leave of a thread before the last destructors");
     must(pthread_key_create(&late_key, take_late) == 0, "no key");
