@@ -15,7 +15,7 @@
 TestSuite(memory_return, .timeout = 120);
 
 /* Each heap may hold back a batch of counted pages and a current pool for each class it used. */
-#define TOLERANCE ((WR_PAGE_SIZE > 4096 ? 512 : 256) * WR_PAGE_SIZE)
+#define TOLERANCE (WR_PAGE_SIZE == 4096 ? WR_MIB : wr_min(512 * WR_PAGE_SIZE, 16 * WR_MIB))
 #define TRIMMED (64 * WR_PAGE_SIZE)
 
 /* ---- what is built --------------------------------------------------------------------------------------------- */
