@@ -28,9 +28,6 @@
 #define WR_KIB ((size_t)1024)
 #define WR_MIB (WR_KIB * 1024)
 
-/** The struct that contains member `member` at `ptr`. */
-#define wr_container(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
-
 #define WR_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 WR_INLINE size_t wr_min(size_t a, size_t b) { return a < b ? a : b; }

@@ -101,12 +101,11 @@ void *wr_block_alloc(struct wr_heap *heap, size_t size, size_t align, bool *zero
 
 static void free_small(struct wr_heap *heap, struct wr_pool *pool, void *address)
 {
-    if (heap != NULL && wr_pool_heap(pool) == heap) {
+    if (wr_pool_heap(pool) == heap) {
         wr_heap_free_local(heap, pool, address);
         return;
     }
-    if (heap != NULL)
-        heap->remote_frees++;
+    heap->remote_frees++;
     if (wr_pool_push_remote(pool, address, address, 1))
         wr_heap_settle(pool);
 }

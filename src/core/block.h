@@ -36,7 +36,7 @@ void wr_block_fatal(const struct wr_block *block, const void *address, const cha
  *  when the system refuses. pre: the caller owns `heap`; no lock is held; size <= PTRDIFF_MAX. */
 void *wr_block_alloc(struct wr_heap *heap, size_t size, size_t align, bool *zeroed);
 
-/** Frees a block that was looked up. pre: kind is SMALL to HUGE. `heap` is the caller's, NULL if it has none. */
+/** Frees a block that was looked up. pre: kind is SMALL to HUGE; the caller owns `heap`. */
 void wr_block_free(struct wr_heap *heap, const struct wr_block *block, void *address);
 
 /** Makes the block able to hold `size` bytes where it is (a huge one may move); its address, or NULL if it cannot.

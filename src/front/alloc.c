@@ -158,13 +158,19 @@ void *weir_malloc(size_t size) { return wr_fast_malloc(size); }
 
 void *weir_calloc(size_t count, size_t size) { return wr_fast_calloc(count, size); }
 
+/** pre: alignment is a power of two. */
+static void *alloc_aligned(size_t alignment, size_t size)
+{
+    return alignment <= WR_MIN_ALIGN ? wr_fast_malloc(size) : alloc(size, alignment, false);
+}
+
 void *weir_aligned_alloc(size_t alignment, size_t size)
 {
     if (!wr_is_pow2(alignment)) {
         errno = EINVAL;
         return NULL;
     }
-    return alignment <= WR_MIN_ALIGN ? wr_fast_malloc(size) : alloc(size, alignment, false);
+    return alloc_aligned(alignment, size);
 }
 
 int weir_posix_memalign(void **out, size_t alignment, size_t size)
@@ -172,7 +178,7 @@ int weir_posix_memalign(void **out, size_t alignment, size_t size)
     if (!wr_is_pow2(alignment) || alignment % sizeof(void *) != 0)
         return EINVAL;
     int saved = errno;
-    void *block = alignment <= WR_MIN_ALIGN ? wr_fast_malloc(size) : alloc(size, alignment, false);
+    void *block = alloc_aligned(alignment, size);
     errno = saved;
     if (block == NULL)
         return ENOMEM;
