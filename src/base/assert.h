@@ -16,15 +16,11 @@ void wr_fatal(const char *format, ...) WR_NORETURN WR_COLD WR_PRINTF(1, 2);
 
 void wr_assert_fail(const char *what, const char *file, int line) WR_NORETURN WR_COLD;
 
-#define wr_assert_if(level, condition)                                                                                 \
+/** Debug 1: cheap, local. What looks at whole structures stands behind `if (WR_DEBUG >= 2)`. */
+#define wr_assert(condition)                                                                                           \
     do {                                                                                                               \
-        if (WR_DEBUG >= (level) && wr_unlikely(!(condition)))                                                          \
+        if (WR_DEBUG >= 1 && wr_unlikely(!(condition)))                                                                \
             wr_assert_fail(#condition, __FILE__, __LINE__);                                                            \
     } while (0)
-
-/** Debug 1: cheap, local. */
-#define wr_assert(condition) wr_assert_if(1, condition)
-/** Debug 2: whole structures, at each state change. */
-#define wr_assert_slow(condition) wr_assert_if(2, condition)
 
 #endif
