@@ -8,6 +8,8 @@
  * not empty; an arena with every span free, none busy and no pin may be unmapped. */
 #include "core/arena.h"
 
+#include <limits.h>
+
 #include "core/account.h"
 #include "core/purge.h"
 #include "core/space.h"
@@ -113,31 +115,43 @@ static bool may_go(const struct wr_arena *arena)
     return arena->free_spans == WR_ALL_SPANS && arena->busy_spans == 0 && arena->pins == 0;
 }
 
-/** Takes an empty arena out of the table and the map; NULL if there are no more than `spares`. */
-static struct wr_arena *detach_empty(unsigned spares, unsigned *slack)
+static unsigned resident_pages(const struct wr_arena *arena)
+{
+    unsigned pages = 0;
+    for (unsigned i = 1; i < WR_ARENA_SPANS; i++)
+        pages += wr_bits_count(arena->span[i].resident);
+    return pages;
+}
+
+enum { LOOKED_AT = 4 }; /* empty arenas that one look for a cold one may cost */
+
+/** Takes an empty arena with at most `most` resident pages out of the table and the map; NULL if there are no more than
+ *  `spares`, or none of those emptied last is so. *slack is its resident pages. */
+static struct wr_arena *detach_empty(unsigned spares, unsigned most, unsigned *slack)
 {
     struct wr_arena *found = NULL;
     if (atomic_load_explicit(&table.empty, memory_order_relaxed) <= spares)
         return NULL; /* looked at without the lock: whoever empties an arena comes by here */
     lock();
-    if (atomic_load_explicit(&table.empty, memory_order_relaxed) > spares)
-        for (found = table.bin[EMPTY]; found != NULL && !may_go(found);)
-            found = found->next;
+    if (atomic_load_explicit(&table.empty, memory_order_relaxed) > spares) {
+        unsigned left = most < WR_ARENA_PAGES ? LOOKED_AT : UINT_MAX;
+        for (found = table.bin[EMPTY]; found != NULL; found = left > 0 ? found->next : NULL, left--)
+            if (may_go(found) && (*slack = resident_pages(found)) <= most)
+                break;
+    }
     if (found != NULL) {
         table_remove(found);
         wr_map_remove_arena(found);
-        for (unsigned i = 1; i < WR_ARENA_SPANS; i++)
-            *slack += wr_bits_count(found->span[i].resident);
     }
     unlock();
     return found;
 }
 
-size_t wr_arena_reap(unsigned spares)
+size_t wr_arena_reap(unsigned spares, unsigned most)
 {
-    unsigned slack = 0;
+    unsigned slack;
     size_t gone = 0;
-    for (struct wr_arena *arena; (arena = detach_empty(spares, &slack)) != NULL; slack = 0) {
+    for (struct wr_arena *arena; (arena = detach_empty(spares, most, &slack)) != NULL;) {
         gone += slack;
         wr_account_add(&wr_account.slack, -(int64_t)slack);
         wr_account_return((uint64_t)slack << WR_PAGE_SHIFT, true);

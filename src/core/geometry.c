@@ -11,7 +11,7 @@ struct wr_geometry wr_geometry;
 enum { STEP_NUMERATOR = 217, STEP_DENOMINATOR = 200 };
 
 /* A stash is for classes whose pools have few blocks; it holds few blocks and few bytes. */
-enum { STASH_POOL_BLOCKS = 32, STASH_BYTES = 64 * 1024 };
+enum { STASH_POOL_BLOCKS = 32, STASH_MEDIUM = 4, STASH_BYTES = 32 * 1024 };
 
 static void add_class(size_t size, size_t pool_size)
 {
@@ -20,8 +20,10 @@ static void add_class(size_t size, size_t pool_size)
     class->size = (uint32_t)size;
     class->blocks = (uint16_t)(pool_size / size);
     class->wake = (uint16_t)(class->blocks - wr_max(class->blocks / 8, 1));
-    if (class->blocks < STASH_POOL_BLOCKS || pool_size > WR_PAGE_SIZE)
-        class->stash = (uint16_t)wr_min(WR_STASH_BLOCKS, STASH_BYTES / size);
+    if (pool_size > WR_PAGE_SIZE)
+        class->stash = (uint16_t)wr_min(STASH_MEDIUM, STASH_BYTES / size);
+    else if (class->blocks < STASH_POOL_BLOCKS)
+        class->stash = WR_STASH_BLOCKS;
     class->inverse = ((UINT64_C(1) << 40) - 1) / size + 1;
 }
 

@@ -18,10 +18,18 @@ struct wr_pool wr_pool_none;
 static void lock(struct wr_heap *heap) { wr_lock(&heap->lock, WR_RANK_HEAP); }
 static void unlock(struct wr_heap *heap) { wr_unlock(&heap->lock, WR_RANK_HEAP); }
 
+/* What a heap's stacks of medium blocks may hold: a share of what it has in use, in bounds. */
+enum { STACK_SHARE = 8, STACK_LEAST = 64 * 1024, STACK_MOST = 512 * 1024 };
+
+static size_t stack_limit(uint32_t pages)
+{
+    return wr_min(wr_max(((size_t)pages << WR_PAGE_SHIFT) / STACK_SHARE, STACK_LEAST), STACK_MOST);
+}
+
 static void set_current(struct wr_heap *heap, unsigned class, struct wr_pool *pool)
 {
     heap->current[class] = pool;
-    if (heap->special || !wr_geometry_is_small(class))
+    if (heap->special)
         return;
     unsigned first = class > 0 ? wr_geometry.class[class - 1].size / 16 + 1 : 0,
              last = wr_geometry.class[class].size / 16;
@@ -36,8 +44,7 @@ void wr_heap_init(struct wr_heap *heap, bool special)
         heap->slot[i] = &wr_pool_none;
     for (unsigned c = 0; c < WR_CLASS_LIMIT; c++)
         heap->current[c] = &wr_pool_none;
-    for (unsigned c = wr_geometry.small_classes; c < wr_geometry.classes; c++)
-        set_current(heap, c, &heap->stash[c]);
+    heap->stack_limit = STACK_LEAST;
 }
 
 /** Locks the heap that a span is lent to, whichever that is by then; NULL, and nothing locked, if none. */
@@ -62,6 +69,7 @@ static void hand_over(struct wr_heap *heap)
     wr_account_add(&wr_account.used, heap->used);
     wr_account_add(&wr_account.slack, heap->slack);
     heap->used = heap->slack = 0;
+    heap->stack_limit = stack_limit(heap->pages);
     wr_account_note_peak();
 }
 
@@ -85,14 +93,29 @@ static WR_COLD void wipe(struct wr_span *span, uint16_t pages)
         memset(wr_span_start(span) + ((size_t)wr_bits_first(left) << WR_PAGE_SHIFT), 0, WR_PAGE_SIZE);
 }
 
+static void add_used(struct wr_heap *heap, int32_t pages)
+{
+    heap->used += pages;
+    heap->pages += (uint32_t)pages;
+}
+
+/** How many pages a set has, most often a run. */
+static int32_t count_pages(uint16_t pages)
+{
+    unsigned shifted = pages >> wr_bits_first(pages | 1u << 15);
+    if (wr_likely((shifted & (shifted + 1)) == 0))
+        return pages == 0 ? 0 : (int32_t)wr_bits_last(shifted) + 1;
+    return (int32_t)wr_bits_count(pages);
+}
+
 /** Free pages become used. */
 static void use_pages(struct wr_heap *heap, struct wr_span *span, uint16_t pages)
 {
+    uint16_t warm = pages & span->resident, again = pages & span->returned;
     if (wr_unlikely(heap->special) && wr_options.check)
-        wipe(span, pages & span->resident);
-    uint16_t again = pages & span->returned;
-    heap->used += (int32_t)wr_bits_count(pages);
-    heap->slack -= (int32_t)wr_bits_count(pages & span->resident);
+        wipe(span, warm);
+    add_used(heap, count_pages(pages));
+    heap->slack -= count_pages(warm);
     span->free &= (uint16_t)~pages;
     span->resident |= pages;
     if (again != 0) {
@@ -109,7 +132,7 @@ static void use_page(struct wr_heap *heap, struct wr_span *span, uint16_t page)
         use_pages(heap, span, page);
         return;
     }
-    heap->used++;
+    add_used(heap, 1);
     heap->slack -= (page & span->resident) != 0;
     span->free &= (uint16_t)~page;
     span->resident |= page;
@@ -118,8 +141,8 @@ static void use_page(struct wr_heap *heap, struct wr_span *span, uint16_t page)
 /** Used pages become free, and are slack. */
 static void free_pages(struct wr_heap *heap, struct wr_span *span, uint16_t pages)
 {
-    int32_t count = (pages & (pages - 1)) == 0 ? 1 : (int32_t)wr_bits_count(pages);
-    heap->used -= count;
+    int32_t count = count_pages(pages);
+    add_used(heap, -count);
     heap->slack += count;
     span->free |= pages;
     wr_arena_note_slack(span);
@@ -473,28 +496,53 @@ static struct wr_span *new_medium(struct wr_heap *heap, unsigned class)
     return span;
 }
 
-static void *alloc_medium(struct wr_heap *heap, unsigned c, bool *zeroed)
+/** Which of the blocks that may be taken to take: one whose pages are all resident, if there is such a one. */
+static unsigned choose_block(const struct wr_span *span, const struct wr_medium *medium)
 {
-    struct wr_span *span;
+    uint64_t ready = ready_blocks(span), warm = ready;
+    unsigned index = wr_bits_first(ready);
+    if ((medium->block_pages[index] & ~span->resident) == 0 || (span->free & span->resident) == 0)
+        return index;
+    for (unsigned cold = (uint16_t)~span->resident; cold != 0 && warm != 0; cold &= cold - 1)
+        warm &= ~medium->page_blocks[wr_bits_first(cold)];
+    return warm != 0 ? wr_bits_first(warm) : index;
+}
+
+/** Locks the heap and returns a span of the medium class with a block that may be taken; NULL, and nothing locked, when
+ *  the system refuses more memory. */
+static struct wr_span *lock_medium(struct wr_heap *heap, unsigned class)
+{
     for (;;) {
         lock(heap);
-        span = find_medium(heap, c);
-        if (span == NULL)
-            span = new_medium(heap, c);
-        if (span != NULL)
-            break;
+        struct wr_span *span = find_medium(heap, class);
+        if (wr_unlikely(span == NULL))
+            span = new_medium(heap, class);
+        if (wr_likely(span != NULL))
+            return span;
         unlock(heap);
         if (!wr_arena_grow())
             return NULL;
     }
-    unsigned index = wr_bits_first(ready_blocks(span));
-    uint16_t pages = wr_geometry_medium(c)->block_pages[index];
+}
+
+void *wr_heap_alloc_medium(struct wr_heap *heap, unsigned class, bool *zeroed)
+{
+    void *stashed = wr_heap_unstash_medium(heap, class);
+    if (stashed != NULL)
+        return stashed;
+    const struct wr_medium *medium = wr_geometry_medium(class);
+    struct wr_span *span = lock_medium(heap, class);
+    if (span == NULL)
+        return NULL;
+    unsigned index = choose_block(span, medium);
+    uint16_t pages = medium->block_pages[index];
     *zeroed = (span->resident & pages) == 0 && ((span->returned & pages) == 0 || wr_purge_zeroes());
     wr_span_set_blocks(span, span->blocks & ~(UINT64_C(1) << index));
     span->taken++;
-    use_pages(heap, span, pages & span->free);
+    if ((pages & span->free) != 0)
+        use_pages(heap, span, pages & span->free);
     relist(heap, span);
-    char *block = wr_span_start(span) + (size_t)index * wr_geometry.class[c].size;
+    char *block = wr_span_start(span) + (size_t)index * wr_geometry.class[class].size;
     unlock_and_check(heap);
     return block;
 }
@@ -515,8 +563,7 @@ static uint16_t unshared_pages(const struct wr_span *span, const struct wr_mediu
 static int medium_index(const struct wr_span *span, const void *block)
 {
     bool exact;
-    unsigned index =
-        wr_geometry_block(&wr_geometry.class[span->class], (size_t)((const char *)block - wr_span_start(span)), &exact);
+    unsigned index = wr_geometry_block(&wr_geometry.class[span->class], (uintptr_t)block % WR_SPAN_SIZE, &exact);
     /* The bit of a block in use is stable, and only of such an answer is anything made without the lock. */
     return exact && (wr_span_blocks(span) >> index & 1) == 0 ? (int)index : -1;
 }
@@ -548,7 +595,8 @@ void wr_heap_free_medium(struct wr_span *span, void *block)
 
 /* ---- the stash ------------------------------------------------------------------------------------------------- */
 
-/* A pseudo-pool: `free` is its list; each block put in counts up `wake`, each one popped counts up `live`. */
+/* For small classes a pseudo-pool: `free` is its list; each block put in counts up `wake`, each one popped counts up
+ * `live`. For medium ones a stack, filled and emptied by the batch, so that the lock is taken once for many blocks. */
 
 void wr_heap_stash_twice(const struct wr_pool *stash, const void *block, size_t size)
 {
@@ -559,62 +607,109 @@ void wr_heap_stash_twice(const struct wr_pool *stash, const void *block, size_t 
         wr_fatal("double free of %p, a block of %zu bytes: it was freed a moment ago", block, size);
 }
 
-/** Puts the stashed blocks back into their pools. pre: owner; lock. */
+/** Puts the stashed blocks of a small class back into their pools. pre: owner; lock. */
 static void empty_stash(struct wr_heap *heap, unsigned class)
 {
     struct wr_pool *stash = &heap->stash[class];
-    if (heap->current[class] == stash && wr_geometry_is_small(class))
+    if (heap->current[class] == stash)
         set_current(heap, class, &wr_pool_none);
     while (stash->free != NULL) {
         void *block = stash->free;
         stash->free = *(void **)block;
         stash->live++;
-        if (wr_geometry_is_small(class))
-            free_locked(heap, wr_arena_pool(block), block, false);
-        else
-            free_medium_locked(heap, wr_pool_span(wr_arena_pool(block)), block);
+        free_locked(heap, wr_arena_pool(block), block, false);
     }
 }
 
-/** Whether `size` more bytes of medium blocks may be stashed. The sum only grows with what is put in; when it seems too
- *  large it is worked out anew; if it truly is, all stashes are emptied. pre: owner; no lock. */
-static bool has_room(struct wr_heap *heap, size_t size)
+static struct wr_span *span_of(void *block) { return wr_pool_span(wr_arena_pool(block)); }
+
+/** Frees medium blocks, of whichever heaps: takes the lock of each once for those that follow each other. */
+static void free_blocks(void **block, unsigned count)
 {
-    size_t sum = 0;
-    if (wr_likely(heap->stash_bytes + size <= WR_STASH_BYTES)) {
-        heap->stash_bytes += size;
-        return true;
-    }
-    for (unsigned c = wr_geometry.small_classes; c < wr_geometry.classes; c++)
-        sum += (size_t)wr_heap_stashed(heap, c) * wr_geometry.class[c].size;
-    if (sum > WR_STASH_BYTES / 2) {
-        lock(heap);
-        for (unsigned c = wr_geometry.small_classes; c < wr_geometry.classes; c++)
-            empty_stash(heap, c);
+    for (unsigned i = 0; i < count;) {
+        struct wr_heap *heap = lock_heap_of(span_of(block[i])); /* the blocks keep their spans lent */
+        do
+            free_medium_locked(heap, span_of(block[i]), block[i]);
+        while (++i < count && atomic_load_explicit(&span_of(block[i])->heap, memory_order_relaxed) == heap);
         unlock_and_check(heap);
-        sum = 0;
     }
-    heap->stash_bytes = sum;
-    return false;
+}
+
+/** Frees the oldest blocks of a medium class's stash, all but `keep`. pre: owner; no lock. */
+static void unload(struct wr_heap *heap, unsigned class, unsigned keep)
+{
+    struct wr_stack *stack = &heap->stack[class - wr_geometry.small_classes];
+    void *block[WR_STASH_BLOCKS];
+    unsigned count = 0;
+    while (stack->head - stack->tail > keep && count < WR_STASH_BLOCKS)
+        block[count++] = stack->block[stack->tail++ % WR_STASH_BLOCKS];
+    heap->stack_bytes -= wr_min(heap->stack_bytes, count * (size_t)wr_geometry.class[class].size);
+    free_blocks(block, count);
+}
+
+static void unload_all(struct wr_heap *heap)
+{
+    for (unsigned c = wr_geometry.small_classes; c < wr_geometry.classes; c++)
+        unload(heap, c, 0);
+}
+
+/** How many blocks the stack of a class may hold before a block of `span` is put there. */
+static unsigned stack_depth(const struct wr_heap *heap, const struct wr_span *span)
+{
+    return atomic_load_explicit(&span->heap, memory_order_relaxed) == heap ? wr_geometry.class[span->class].stash
+                                                                            : WR_STASH_BLOCKS;
+}
+
+/** Makes room for a block of the span. A full stack lets the oldest of the thread's own blocks go for each that comes.
+ *  Those of other heaps, whose locks are dearer, gather and go together. pre: owner, outside of slow paths. */
+static WR_NOINLINE void make_room(struct wr_heap *heap, const struct wr_span *span)
+{
+    unsigned class = span->class;
+    heap->inside = true; /* as the front does: handlers of signals leave the heap alone */
+    atomic_signal_fence(memory_order_seq_cst);
+    if (wr_heap_stashed(heap, class) >= stack_depth(heap, span))
+        unload(heap, class, wr_geometry.class[class].stash - 1u);
+    unsigned left = wr_geometry.classes - wr_geometry.small_classes;
+    for (; left > 0 && heap->stack_bytes + wr_geometry.class[class].size > heap->stack_limit; left--) {
+        if (heap->victim < wr_geometry.small_classes || heap->victim >= wr_geometry.classes)
+            heap->victim = wr_geometry.small_classes;
+        unload(heap, heap->victim++, 0);
+    }
+    if (left == 0)
+        heap->stack_bytes = 0; /* all are empty; a handler of a signal may have spoilt the sum */
+    atomic_signal_fence(memory_order_seq_cst);
+    heap->inside = false;
+}
+
+/** Ends the process if the block, whose first word says that it lies in `slot` of the stack, does so. */
+static WR_COLD void find_stashed(const struct wr_stack *stack, void *const *slot, const void *block, size_t size)
+{
+    for (uint32_t i = stack->tail; i != stack->head; i++)
+        if (slot == &stack->block[i % WR_STASH_BLOCKS] && *slot == block)
+            wr_fatal("double free of %p, a block of %zu bytes: it was freed a moment ago", block, size);
 }
 
 bool wr_heap_stash_medium(struct wr_heap *heap, struct wr_span *span, void *block)
 {
-    unsigned class = span->class, depth = wr_heap_stashed(heap, class);
-    if (span->kind != WR_SPAN_MEDIUM || atomic_load_explicit(&span->heap, memory_order_relaxed) != heap ||
-        medium_index(span, block) < 0 || depth >= wr_geometry.class[class].stash ||
-        !has_room(heap, wr_geometry.class[class].size))
+    if (span->kind != WR_SPAN_MEDIUM || medium_index(span, block) < 0)
         return false;
-    /* The second word of a stashed block says how deep it lies, and the table says whether that is still so: a block
+    size_t size = wr_geometry.class[span->class].size;
+    struct wr_stack *stack = &heap->stack[span->class - wr_geometry.small_classes];
+    /* The first word of a stashed block says in which slot it lies, and the slot says whether that is still so: a block
      * that is freed twice is found out at once. */
-    struct wr_pool *stash = &heap->stash[class];
-    void **stashed = heap->stashed[class - wr_geometry.small_classes];
-    uintptr_t *mark = (uintptr_t *)block + 1, claimed = *mark - (uintptr_t)stash;
-    if (wr_unlikely(claimed < depth && stashed[claimed] == block))
-        wr_heap_stash_twice(stash, block, wr_geometry.class[class].size);
-    *mark = (uintptr_t)stash + depth;
-    stashed[depth] = block;
-    wr_heap_stash_push(stash, block);
+    void **marked = *(void ***)block;
+    if (wr_unlikely((uintptr_t)marked - (uintptr_t)stack->block < sizeof stack->block))
+        find_stashed(stack, marked, block, size);
+    if (stack->head - stack->tail >= stack_depth(heap, span) || heap->stack_bytes + size > heap->stack_limit) {
+        if (wr_unlikely(heap->inside))
+            return false;
+        make_room(heap, span);
+    }
+    void **slot = &stack->block[stack->head % WR_STASH_BLOCKS];
+    *(void ***)block = slot;
+    *slot = block;
+    stack->head++;
+    heap->stack_bytes += size;
     return true;
 }
 
@@ -660,7 +755,7 @@ bool wr_heap_send(struct wr_heap *heap, struct wr_pool *pool, void *block)
 void *wr_heap_alloc(struct wr_heap *heap, unsigned class, bool *zeroed)
 {
     *zeroed = false;
-    return wr_geometry_is_small(class) ? alloc_small(heap, class) : alloc_medium(heap, class, zeroed);
+    return wr_geometry_is_small(class) ? alloc_small(heap, class) : wr_heap_alloc_medium(heap, class, zeroed);
 }
 
 /* ---- housekeeping ---------------------------------------------------------------------------------------------- */
@@ -720,13 +815,15 @@ static void tidy_lists(struct wr_heap *heap, bool owner)
 
 void wr_heap_tidy(struct wr_heap *heap, bool owner)
 {
-    if (owner)
+    if (owner) {
         deliver_all(heap);
+        unload_all(heap);
+    }
     lock(heap);
-    for (unsigned c = 0; owner && c < wr_geometry.classes; c++)
+    for (unsigned c = 0; owner && c < wr_geometry.small_classes; c++) {
         empty_stash(heap, c);
-    for (unsigned c = 0; owner && c < wr_geometry.small_classes; c++)
         retire_if_empty(heap, c);
+    }
     tidy_lists(heap, owner);
     hand_over(heap);
     unlock(heap);
@@ -735,11 +832,12 @@ void wr_heap_tidy(struct wr_heap *heap, bool owner)
 void wr_heap_retire(struct wr_heap *heap)
 {
     deliver_all(heap);
+    unload_all(heap);
     lock(heap);
-    for (unsigned c = 0; c < wr_geometry.small_classes; c++)
+    for (unsigned c = 0; c < wr_geometry.small_classes; c++) {
         retire_current(heap, c);
-    for (unsigned c = 0; c < wr_geometry.classes; c++)
         empty_stash(heap, c);
+    }
     tidy_lists(heap, true);
     hand_over(heap);
     unlock(heap);

@@ -10,7 +10,7 @@
 
 #include "core/pool.h"
 
-enum { WR_PARCELS = 8, WR_PARCEL_BLOCKS = 32, WR_STASH_BYTES = 256 * 1024 };
+enum { WR_PARCELS = 8, WR_PARCEL_BLOCKS = 32 };
 
 /** Where a span stands in its heap's lists for its class; the best that applies. */
 enum wr_span_list {
@@ -25,16 +25,22 @@ struct wr_heap {
     /* The owner's, no lock. */
     struct wr_pool *slot[WR_SMALL_SLOTS]; /* by (size + 15) / 16, the pool to take from: what the fast path sees. It is
                                              current[class], or &wr_pool_none while a special mode hides that */
-    struct wr_pool *current[WR_CLASS_LIMIT]; /* by class: to take from; &wr_pool_none, the stash, or a pool */
-    struct wr_pool stash[WR_CLASS_LIMIT]; /* what looks like a pool to the fast path: a list of freed blocks that still
-                                             count as live in their pools and spans */
-    void *stashed[WR_MEDIUM_LIMIT][WR_STASH_BLOCKS]; /* the same for medium classes, oldest first: tells double frees */
+    struct wr_pool *current[WR_CLASS_LIMIT]; /* small: by class, to take from; &wr_pool_none, the stash, or a pool */
+    struct wr_pool stash[WR_CLASS_LIMIT]; /* small: what looks like a pool to the fast path: a list of freed blocks that
+                                             still count as live in their pools */
+    struct wr_stack {                     /* medium: the stash, blocks that still count as taken in their spans, which
+                                             may be other heaps' */
+        uint32_t head, tail;              /* counts of blocks put in, and of those taken out at the old end */
+        void *block[WR_STASH_BLOCKS];     /* a ring: tail to head, oldest first */
+    } stack[WR_MEDIUM_LIMIT];
     struct wr_parcel { /* blocks of another heap's pool, not yet pushed there: one push for many */
         struct wr_pool *pool;
         void *first, *last;
         uint16_t count, class;
     } parcel[WR_PARCELS];
-    size_t stash_bytes;    /* of medium blocks put into stashes since that was last looked at */
+    size_t stack_bytes;    /* of the blocks in all stacks */
+    size_t stack_limit;    /* what they may be */
+    unsigned victim;       /* the medium class whose stack is emptied next when the stacks hold too much */
     bool inside;           /* the owner is in a slow path; seen by its signal handlers */
     bool special;          /* WR_OWNER_SPECIAL is put on every pool */
     uint64_t remote_frees; /* blocks this thread freed into other heaps; relaxed reads by others */
@@ -43,6 +49,7 @@ struct wr_heap {
     _Alignas(WR_CACHE_LINE) struct wr_lock lock;
     int32_t used, slack; /* pages, not yet handed to wr_account */
     uint32_t pools;      /* in use */
+    uint32_t pages;      /* used */
     struct wr_span *list[WR_CLASS_LIMIT][WR_LISTS];
 
     /* guarded by: the registry's lock */
@@ -76,19 +83,14 @@ void wr_heap_free_local(struct wr_heap *heap, struct wr_pool *pool, void *block)
 /** Blocks of a class in the heap's stash. */
 WR_INLINE unsigned wr_heap_stashed(const struct wr_heap *heap, unsigned class)
 {
+    if (!wr_geometry_is_small(class))
+        return heap->stack[class - wr_geometry.small_classes].head - heap->stack[class - wr_geometry.small_classes].tail;
     return (uint16_t)(heap->stash[class].wake - heap->stash[class].live);
 }
 
 /** Ends the process if the block is in the stash, as it seems to be: the signs may be wrong where a signal handler has
  *  interrupted the fast path and allocated. */
 void wr_heap_stash_twice(const struct wr_pool *stash, const void *block, size_t size) WR_COLD;
-
-WR_INLINE void wr_heap_stash_push(struct wr_pool *stash, void *block)
-{
-    *(void **)block = stash->free;
-    stash->free = block;
-    stash->wake++;
-}
 
 /** Puts a block whose free would wake its pool into the stash of its class if that has room. False if it is not such a
  *  block. pre: the caller owns the heap, and the pool, and no special mode is on. */
@@ -100,13 +102,29 @@ WR_INLINE bool wr_heap_stash_small(struct wr_heap *heap, struct wr_pool *pool, v
         return false;
     if (wr_unlikely(block == stash->free))
         wr_heap_stash_twice(stash, block, class->size);
-    wr_heap_stash_push(stash, block);
+    *(void **)block = stash->free;
+    stash->free = block;
+    stash->wake++;
     return true;
 }
 
-/** Puts a medium block into the stash of its class if that has room. False if it is not a medium block of this heap
- * that is in use. pre: the caller owns the heap; no special mode is on. */
+/** A block of a medium class from the heap's stash, NULL if there is none. pre: the caller owns the heap. */
+WR_INLINE void *wr_heap_unstash_medium(struct wr_heap *heap, unsigned class)
+{
+    struct wr_stack *stack = &heap->stack[class - wr_geometry.small_classes];
+    if (wr_unlikely(stack->head == stack->tail))
+        return NULL;
+    heap->stack_bytes -= wr_geometry.class[class].size;
+    return stack->block[--stack->head % WR_STASH_BLOCKS];
+}
+
+/** Frees a medium block, of whichever heap, into the stash of its class; others leave that if it is full. False if this
+ *  is not a medium block in use, or the owner is in a slow path already. pre: the caller owns the heap; no special mode
+ *  is on; no lock is held. */
 bool wr_heap_stash_medium(struct wr_heap *heap, struct wr_span *span, void *block);
+
+/** A block of a medium class; as wr_heap_alloc(). */
+void *wr_heap_alloc_medium(struct wr_heap *heap, unsigned class, bool *zeroed);
 
 /** Frees a small block into another heap's pool, soon: blocks for one pool are sent together. False if a
  * special mode wants to see it. pre: the caller owns `heap`, and not the pool; block is the start of one. */

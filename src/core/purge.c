@@ -13,7 +13,8 @@
 enum {
     BATCH = 256,       /* ranges to one call */
     ARENAS = 32,       /* arenas looked through at a time */
-    SPARES = 1,        /* empty arenas kept mapped */
+    SPARES = 1,        /* empty arenas kept mapped when slack is over its bound */
+    COLD_PAGES = 64,   /* an empty arena with so few resident pages goes at once: its descriptors cost as much */
     BACKOFF_MS = 1000, /* after the system has refused, it is left alone for so long */
 };
 
@@ -54,9 +55,8 @@ static void store(_Atomic size_t *figure, size_t value) { atomic_store_explicit(
 
 size_t wr_purge_bound(void)
 {
-    size_t used = wr_account_used() >> WR_PAGE_SHIFT, demand = load(&regret.demand);
-    size_t extra = wr_min(load(&regret.extra), demand > used ? demand - used : 0);
-    return wr_max(wr_options.slack >> WR_PAGE_SHIFT, used / 8) + extra;
+    size_t used = wr_account_used() >> WR_PAGE_SHIFT, base = wr_max(wr_options.slack >> WR_PAGE_SHIFT, used / 8);
+    return wr_max(base, wr_min(base + load(&regret.extra), load(&regret.demand)));
 }
 
 /** Begins a new window; `ms` have passed since the last one began. pre: purging. */
@@ -248,7 +248,7 @@ static size_t purge_to(size_t keep)
     while (excess(keep) > 0 && (before = wr_huge_drop_oldest() >> WR_PAGE_SHIFT) > 0)
         gone += before;
     if (excess(keep) > 0)
-        gone += wr_arena_reap(keep == 0 ? 0 : SPARES);
+        gone += wr_arena_reap(keep == 0 ? 0 : SPARES, WR_ARENA_PAGES);
     if (how == WR_DISCARD_NEVER)
         return gone << WR_PAGE_SHIFT;
     do {
@@ -267,12 +267,12 @@ void wr_purge_check(void)
 {
     note_demand();
     if (wr_likely(wr_account_slack() <= wr_purge_bound())) {
-        wr_arena_reap(SPARES + (unsigned)(atomic_load_explicit(&wr_arena_count.arenas, memory_order_relaxed) / 8));
+        wr_arena_reap(SPARES, COLD_PAGES);
         return;
     }
     uint64_t now = wr_os_now_ms();
     if (how == WR_DISCARD_NEVER || now < atomic_load_explicit(&refused_until_ms, memory_order_relaxed)) {
-        wr_arena_reap(SPARES);
+        wr_arena_reap(SPARES, WR_ARENA_PAGES);
         return;
     }
     if (!wr_try_lock(&purging, WR_RANK_PURGE))

@@ -45,7 +45,7 @@ static size_t trim(struct wr_heap *self, size_t keep)
     wr_registry_each(tidy, self);
     wr_purge_to(keep >> WR_PAGE_SHIFT);
     if (keep < WR_ARENA_SIZE)
-        wr_arena_reap(0);
+        wr_arena_reap(0, WR_ARENA_PAGES);
     return atomic_load_explicit(&wr_account.returned, memory_order_relaxed) - before;
 }
 
@@ -144,10 +144,21 @@ static void *alloc(size_t size, size_t align, bool zero)
 
 void *wr_malloc_slow(size_t size)
 {
-    if (size > WR_SMALL_MAX && size <= WR_MEDIUM_MAX && !wr_self->special) {
-        void *block = wr_fast_pop(wr_self->current[wr_geometry_class(size)]);
+    struct wr_heap *self = wr_self;
+    if (size > WR_SMALL_MAX && size <= WR_MEDIUM_MAX && !self->special) {
+        unsigned class = wr_geometry_class(size);
+        void *block = wr_heap_unstash_medium(self, class);
         if (wr_likely(block != NULL))
             return block;
+        if (wr_likely(!self->inside)) {
+            bool zeroed;
+            self->inside = true; /* as wr_enter() does */
+            atomic_signal_fence(memory_order_seq_cst);
+            block = wr_heap_alloc_medium(self, class, &zeroed);
+            wr_leave(self);
+            if (wr_likely(block != NULL))
+                return block;
+        }
     }
     return alloc(size, WR_MIN_ALIGN, false);
 }
@@ -218,20 +229,17 @@ static void free_entered(struct wr_heap *heap, void *address)
     wr_block_free(heap, &block, address);
 }
 
-/** The cases between fast and slow, for blocks that are what they seem to be: a block of this thread's goes to the
- * stash of its class, or into its pool under the lock; a small block of another's goes into a parcel. False for all
- * else. */
+/** The cases between fast and slow, for small blocks that are what they seem to be: one of this thread's goes into its
+ *  pool under the lock, one of another's into a parcel. False for all else. */
 static bool free_aside(struct wr_heap *self, struct wr_pool *pool, void *address)
 {
     struct wr_heap *owner = wr_pool_heap(pool);
-    if (self->inside || self->special || (owner != NULL && !wr_pool_is_block(pool, address)))
+    if (self->inside || self->special || owner == NULL || !wr_pool_is_block(pool, address))
         return false;
     bool done = true;
     self->inside = true; /* as wr_enter() does */
     atomic_signal_fence(memory_order_seq_cst);
-    if (owner == NULL)
-        done = wr_heap_stash_medium(self, wr_pool_span(pool), address);
-    else if (owner == self)
+    if (owner == self)
         wr_heap_free_local(self, pool, address);
     else
         done = wr_heap_send(self, pool, address);
@@ -244,8 +252,10 @@ void wr_free_slow(void *address)
     struct wr_heap *self = wr_self;
     if (wr_likely(wr_map_is_known(address))) {
         struct wr_pool *pool = wr_arena_pool(address);
-        if (wr_likely(atomic_load_explicit(&pool->owner, memory_order_relaxed) == (uintptr_t)self) &&
-            wr_heap_stash_small(self, pool, address))
+        uintptr_t owner = atomic_load_explicit(&pool->owner, memory_order_relaxed);
+        if (owner == (uintptr_t)self && wr_heap_stash_small(self, pool, address))
+            return;
+        if (owner == 0 && !self->special && wr_heap_stash_medium(self, wr_pool_span(pool), address))
             return;
         if (wr_likely(free_aside(self, pool, address)))
             return;
