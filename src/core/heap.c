@@ -68,6 +68,7 @@ static void hand_over(struct wr_heap *heap)
 {
     wr_account_add(&wr_account.used, heap->used);
     wr_account_add(&wr_account.slack, heap->slack);
+    heap->shrunk |= heap->used < 0;
     heap->used = heap->slack = 0;
     heap->stack_limit = stack_limit(heap->pages);
     wr_account_note_peak();
@@ -304,13 +305,6 @@ static void free_locked(struct wr_heap *heap, struct wr_pool *pool, void *block,
     wr_pool_set_live(pool, pool->live - 1u);
     if (pool != heap->current[pool->class])
         follow_up(heap, pool, keep);
-}
-
-void wr_heap_free_local(struct wr_heap *heap, struct wr_pool *pool, void *block)
-{
-    lock(heap);
-    free_locked(heap, pool, block, true);
-    unlock_and_check(heap);
 }
 
 void wr_heap_settle(struct wr_pool *pool)
@@ -619,6 +613,30 @@ static void empty_stash(struct wr_heap *heap, unsigned class)
         stash->live++;
         free_locked(heap, wr_arena_pool(block), block, false);
     }
+}
+
+/* A stashed block of a small class may be all that holds its page. */
+enum { STASH_SHARE = 8 };
+
+/** Empties the stashes of small classes if they may hold too much of what a shrinking heap has in use. pre: owner;
+ *  lock. */
+static void judge_stashes(struct wr_heap *heap)
+{
+    unsigned blocks = 0;
+    heap->shrunk = false;
+    for (unsigned c = 0; c < wr_geometry.small_classes; c++)
+        blocks += wr_heap_stashed(heap, c);
+    for (unsigned c = 0; blocks > heap->pages / STASH_SHARE && c < wr_geometry.small_classes; c++)
+        empty_stash(heap, c);
+}
+
+void wr_heap_free_local(struct wr_heap *heap, struct wr_pool *pool, void *block)
+{
+    lock(heap);
+    free_locked(heap, pool, block, true);
+    if (wr_unlikely(heap->shrunk))
+        judge_stashes(heap);
+    unlock_and_check(heap);
 }
 
 static struct wr_span *span_of(void *block) { return wr_pool_span(wr_arena_pool(block)); }

@@ -50,6 +50,7 @@ struct wr_heap {
     int32_t used, slack; /* pages, not yet handed to wr_account */
     uint32_t pools;      /* in use */
     uint32_t pages;      /* used */
+    bool shrunk;         /* pages have become fewer since the owner last looked at its stashes */
     struct wr_span *list[WR_CLASS_LIMIT][WR_LISTS];
 
     /* guarded by: the registry's lock */
