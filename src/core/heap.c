@@ -592,7 +592,9 @@ void wr_heap_free_medium(struct wr_span *span, void *block)
 /* For small classes a pseudo-pool: `free` is its list; each block put in counts up `wake`, each one popped counts up
  * `live`. For medium ones a stack, filled and emptied by the batch, so that the lock is taken once for many blocks. */
 
-void wr_heap_stash_twice(const struct wr_pool *stash, const void *block, size_t size)
+/** Ends the process if the block is in the stash, as it seems to be: the signs may be wrong where a signal handler has
+ *  interrupted the fast path and allocated. */
+static WR_COLD void find_in_stash(const struct wr_pool *stash, const void *block, size_t size)
 {
     const void *other = stash->free;
     for (unsigned i = 0; i < WR_STASH_BLOCKS && other != NULL && other != block; i++)
@@ -632,6 +634,8 @@ static void judge_stashes(struct wr_heap *heap)
 
 void wr_heap_free_local(struct wr_heap *heap, struct wr_pool *pool, void *block)
 {
+    if (wr_unlikely(block == heap->stash[pool->class].free))
+        find_in_stash(&heap->stash[pool->class], block, wr_pool_class(pool)->size);
     lock(heap);
     free_locked(heap, pool, block, true);
     if (wr_unlikely(heap->shrunk))

@@ -89,20 +89,15 @@ WR_INLINE unsigned wr_heap_stashed(const struct wr_heap *heap, unsigned class)
     return (uint16_t)(heap->stash[class].wake - heap->stash[class].live);
 }
 
-/** Ends the process if the block is in the stash, as it seems to be: the signs may be wrong where a signal handler has
- *  interrupted the fast path and allocated. */
-void wr_heap_stash_twice(const struct wr_pool *stash, const void *block, size_t size) WR_COLD;
-
 /** Puts a block whose free would wake its pool into the stash of its class if that has room. False if it is not such a
- *  block. pre: the caller owns the heap, and the pool, and no special mode is on. */
+ *  block, or lies there already. pre: the caller owns the heap, and the pool, and no special mode is on. */
 WR_INLINE bool wr_heap_stash_small(struct wr_heap *heap, struct wr_pool *pool, void *block)
 {
     const struct wr_class *class = wr_pool_class(pool);
     struct wr_pool *stash = &heap->stash[pool->class];
-    if (wr_heap_stashed(heap, pool->class) >= class->stash || pool->wake != class->wake || pool->live != pool->wake + 1)
+    uint16_t stashed = (uint16_t)(stash->wake - stash->live);
+    if (stashed >= class->stash || pool->wake != class->wake || pool->live != pool->wake + 1 || block == stash->free)
         return false;
-    if (wr_unlikely(block == stash->free))
-        wr_heap_stash_twice(stash, block, class->size);
     *(void **)block = stash->free;
     stash->free = block;
     stash->wake++;

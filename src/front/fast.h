@@ -17,6 +17,7 @@ void *wr_malloc_slow(size_t size) WR_NOINLINE;
 void *wr_calloc_slow(size_t size) WR_NOINLINE;
 void *wr_no_memory(void) WR_COLD;
 void wr_free_slow(void *block) WR_NOINLINE;
+void wr_free_aside(void *block, struct wr_pool *pool) WR_NOINLINE;
 
 /** A block of `pool`, or NULL if its list is empty. pre: the pool is current, and the caller its owner. */
 WR_INLINE void *wr_fast_pop(struct wr_pool *pool)
@@ -51,6 +52,8 @@ WR_INLINE void wr_fast_free(void *block)
             wr_pool_set_live(pool, live); /* the last access: see pool.h */
             return;
         }
+        wr_free_aside(block, pool);
+        return;
     }
     wr_free_slow(block);
 }
