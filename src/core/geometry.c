@@ -10,8 +10,15 @@ struct wr_geometry wr_geometry;
 /* A class must be at least this much larger than the one before to be worth its pools. */
 enum { STEP_NUMERATOR = 217, STEP_DENOMINATOR = 200 };
 
-/* A stash is for classes whose pools have few blocks; it holds few blocks and few bytes. */
-enum { STASH_POOL_BLOCKS = 32, STASH_MEDIUM = 4, STASH_BYTES = 32 * 1024 };
+/* Blocks in the stash of a class. Small: so many that a program which replaces blocks at random seldom goes further;
+ * but each may be all that holds its page. Medium: a few. */
+enum {
+    STASH_LEAST = 16,
+    STASH_MOST = 64,
+    STASH_SMALL_BYTES = 16 * 1024,
+    STASH_MEDIUM = 4,
+    STASH_MEDIUM_BYTES = 32 * 1024
+};
 
 static void add_class(size_t size, size_t pool_size)
 {
@@ -20,10 +27,10 @@ static void add_class(size_t size, size_t pool_size)
     class->size = (uint32_t)size;
     class->blocks = (uint16_t)(pool_size / size);
     class->wake = (uint16_t)(class->blocks - wr_max(class->blocks / 8, 1));
-    if (pool_size > WR_PAGE_SIZE)
-        class->stash = (uint16_t)wr_min(STASH_MEDIUM, STASH_BYTES / size);
-    else if (class->blocks < STASH_POOL_BLOCKS)
-        class->stash = WR_STASH_BLOCKS;
+    if (pool_size == WR_PAGE_SIZE)
+        class->stash = (uint16_t)wr_max(STASH_LEAST, wr_min(STASH_MOST, STASH_SMALL_BYTES / size));
+    else
+        class->stash = (uint16_t)wr_max(1, wr_min(STASH_MEDIUM, STASH_MEDIUM_BYTES / size));
     class->inverse = ((UINT64_C(1) << 40) - 1) / size + 1;
 }
 

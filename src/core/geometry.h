@@ -46,7 +46,7 @@
 enum {
     WR_CLASS_LIMIT = 96,       /* room for the classes of 64 KiB pages */
     WR_MEDIUM_LIMIT = 40,      /* of them, the medium ones: eight to a doubling, five doublings */
-    WR_STASH_BLOCKS = 16,      /* most blocks of a class in a heap's stash */
+    WR_STACK_BLOCKS = 16,      /* most blocks of a medium class in a heap's stash */
     WR_MEDIUM_SLOTS = 256,     /* entries of the table for medium sizes */
     WR_POOL_BLOCKS_MEDIUM = 64 /* most blocks in a span of a medium class: one bit each */
 };
@@ -55,7 +55,7 @@ struct wr_class {
     uint32_t size;    /* of a block, bytes */
     uint16_t blocks;  /* in a pool */
     uint16_t wake;    /* a full small pool sleeps until this many blocks are live: an eighth is free */
-    uint16_t stash;   /* blocks that a heap's stash may hold */
+    uint16_t stash;   /* blocks that free puts into a heap's stash */
     uint64_t inverse; /* offset / size == offset * inverse >> 40, for offsets inside a span */
 };
 

@@ -13,7 +13,7 @@
 #include "core/account.h"
 #include "core/purge.h"
 
-struct wr_pool wr_pool_none;
+struct wr_stash wr_stash_none;
 
 static void lock(struct wr_heap *heap) { wr_lock(&heap->lock, WR_RANK_HEAP); }
 static void unlock(struct wr_heap *heap) { wr_unlock(&heap->lock, WR_RANK_HEAP); }
@@ -26,24 +26,13 @@ static size_t stack_limit(uint32_t pages)
     return wr_min(wr_max(((size_t)pages << WR_PAGE_SHIFT) / STACK_SHARE, STACK_LEAST), STACK_MOST);
 }
 
-static void set_current(struct wr_heap *heap, unsigned class, struct wr_pool *pool)
-{
-    heap->current[class] = pool;
-    if (heap->special)
-        return;
-    unsigned first = class > 0 ? wr_geometry.class[class - 1].size / 16 + 1 : 0,
-             last = wr_geometry.class[class].size / 16;
-    for (unsigned slot = first; slot <= last; slot++)
-        heap->slot[slot] = pool;
-}
-
 void wr_heap_init(struct wr_heap *heap, bool special)
 {
     heap->special = special;
     for (unsigned i = 0; i <= WR_SMALL_MAX / 16; i++)
-        heap->slot[i] = &wr_pool_none;
-    for (unsigned c = 0; c < WR_CLASS_LIMIT; c++)
-        heap->current[c] = &wr_pool_none;
+        heap->slot[i] = special ? &wr_stash_none : &heap->stash[wr_geometry.small_class[i]];
+    for (unsigned c = 0; c < wr_geometry.small_classes; c++)
+        heap->stash[c].room = heap->stash[c].most = wr_geometry.class[c].stash;
     heap->stack_limit = STACK_LEAST;
 }
 
@@ -68,7 +57,8 @@ static void hand_over(struct wr_heap *heap)
 {
     wr_account_add(&wr_account.used, heap->used);
     wr_account_add(&wr_account.slack, heap->slack);
-    heap->shrunk |= heap->used < 0;
+    heap->most_pages = (uint32_t)wr_max(heap->most_pages, heap->pages);
+    heap->shrunk = heap->pages < heap->most_pages - heap->most_pages / 8;
     heap->used = heap->slack = 0;
     heap->stack_limit = stack_limit(heap->pages);
     wr_account_note_peak();
@@ -220,6 +210,26 @@ static void relist(struct wr_heap *heap, struct wr_span *span)
 
 /* ---- small pools ----------------------------------------------------------------------------------------------- */
 
+/** Ends the process if the stash of a class does not hold as many blocks as it counts, or something else. pre: owner.
+ */
+static void check_stash(struct wr_heap *heap, unsigned class)
+{
+    const struct wr_stash *stash = &heap->stash[class];
+    int32_t left = stash->most - stash->room;
+    const void *last = stash->free;
+    for (void *block = stash->free; left >= 0; last = block, block = *(void **)block, left--) {
+        if (block == NULL && left == 0)
+            return;
+        struct wr_pool *pool = wr_map_is_known(block) ? wr_arena_pool(block) : NULL;
+        if (pool == NULL || wr_pool_heap(pool) != heap || pool->class != class || !wr_pool_is_block(pool, block))
+            break;
+    }
+    wr_fatal(
+        "corrupted list of free blocks of %u bytes in the pool at %p: a block was written to after it was freed, or "
+        "freed twice",
+        wr_geometry.class[class].size, (void *)wr_round_down((uintptr_t)last, WR_PAGE_SIZE));
+}
+
 static uint16_t pool_bit(const struct wr_pool *pool) { return (uint16_t)(1u << (wr_pool_index(pool) % WR_SPAN_PAGES)); }
 
 /** WAITING or FULL -> IDLE: all blocks of the pool are free. pre: lock; nobody else has claimed it. */
@@ -255,17 +265,9 @@ static uint16_t next_wake(const struct wr_class *class, unsigned live)
     return (uint16_t)(class->blocks >= WORTH_HALVING && live * 2 > class->blocks ? class->blocks / 2 : 0);
 }
 
-/** Whether the pool is the only one of its class that waits: then it is worth keeping although it is empty. */
-static bool is_last_waiting(struct wr_heap *heap, const struct wr_span *span, const struct wr_pool *pool)
-{
-    struct wr_span **list = heap->list[span->class];
-    return list[WR_LIST_FULLER] == NULL && list[WR_LIST_SPARSER] == span && span->next == NULL &&
-           span->sparser == pool_bit(pool);
-}
-
-/** After the owner has freed into a pool that is not current: the state that follows. An empty pool stays, waiting, if
- *  `keep` and its class has no other. pre: lock; owner thread, or no thread runs in the heap. */
-static void follow_up(struct wr_heap *heap, struct wr_pool *pool, bool keep)
+/** After the owner has freed into a pool: the state that follows. pre: lock; owner thread, or no thread runs in the
+ *  heap. */
+static void follow_up(struct wr_heap *heap, struct wr_pool *pool)
 {
     const struct wr_class *class = wr_pool_class(pool);
     struct wr_span *span = wr_pool_span(pool);
@@ -277,10 +279,7 @@ static void follow_up(struct wr_heap *heap, struct wr_pool *pool, bool keep)
     if (claimed)
         return; /* the claimer waits for our lock, and will settle */
     if (pool->live == 0) {
-        if (keep && is_last_waiting(heap, span, pool))
-            pool->wake = WR_WAKE_NEVER;
-        else
-            release(heap, span, pool);
+        release(heap, span, pool);
         return;
     }
     if (state == WR_POOL_FULL) {
@@ -292,7 +291,7 @@ static void follow_up(struct wr_heap *heap, struct wr_pool *pool, bool keep)
 }
 
 /** pre: lock; owner thread, or no thread runs in the heap. */
-static void free_locked(struct wr_heap *heap, struct wr_pool *pool, void *block, bool keep)
+static void free_locked(struct wr_heap *heap, struct wr_pool *pool, void *block)
 {
     if (wr_unlikely(pool->live == 0))
         wr_fatal("double free of %p: all blocks of its pool (%u bytes each, at %p) are free", block,
@@ -303,8 +302,7 @@ static void free_locked(struct wr_heap *heap, struct wr_pool *pool, void *block,
     *(void **)block = pool->free;
     pool->free = block;
     wr_pool_set_live(pool, pool->live - 1u);
-    if (pool != heap->current[pool->class])
-        follow_up(heap, pool, keep);
+    follow_up(heap, pool);
 }
 
 void wr_heap_settle(struct wr_pool *pool)
@@ -329,132 +327,100 @@ void wr_heap_settle(struct wr_pool *pool)
     unlock_and_check(heap);
 }
 
-/** Takes a free page of the span as an empty pool, which becomes current. pre: lock. */
+/** Takes a free page of the span as a pool, whose blocks all count as live: they are for the stash. pre: lock. */
 static struct wr_pool *take_page(struct wr_heap *heap, struct wr_span *span)
 {
     uint16_t ready = span->free & (uint16_t)~span->busy, warm = ready & span->resident;
     unsigned page = wr_bits_first(warm != 0 ? warm : ready);
     struct wr_pool *pool = wr_span_pool(span, page);
+    const struct wr_class *class = &wr_geometry.class[span->class];
     use_page(heap, span, (uint16_t)(1u << page));
     relist(heap, span);
     heap->pools++;
     pool->class = span->class;
-    pool->live = 0;
-    pool->wake = WR_WAKE_NEVER;
+    pool->live = class->blocks;
+    pool->wake = class->wake;
     pool->free = NULL;
-    atomic_store_explicit(&pool->remote, wr_remote_word(WR_POOL_CURRENT, 0, 0), memory_order_relaxed);
+    atomic_store_explicit(&pool->remote, wr_remote_word(WR_POOL_FULL, 0, 0), memory_order_relaxed);
     atomic_store_explicit(&pool->owner, (uintptr_t)heap | (heap->special ? WR_OWNER_SPECIAL : 0), memory_order_relaxed);
     return pool;
 }
 
-/** WAITING -> CURRENT for the best pool that waits in the span; NULL if its claimer is about to settle it. pre: lock.
+/** Takes all free blocks of the best pool that waits in the span; NULL if a claimer is about to settle that. pre: lock.
  */
-static struct wr_pool *take_waiting(struct wr_heap *heap, struct wr_span *span)
+static void *take_waiting(struct wr_heap *heap, struct wr_span *span, int32_t *count)
 {
     unsigned page = wr_bits_first(span->fuller != 0 ? span->fuller : span->sparser);
     struct wr_pool *pool = wr_span_pool(span, page);
+    const struct wr_class *class = &wr_geometry.class[span->class];
     uint16_t bit = (uint16_t)(1u << page);
     span->fuller &= (uint16_t)~bit;
     span->sparser &= (uint16_t)~bit;
     relist(heap, span);
-    if (!wr_pool_collect(pool, WR_POOL_CURRENT))
+    if (!wr_pool_collect(pool, WR_POOL_FULL))
         return NULL;
-    pool->wake = WR_WAKE_NEVER;
-    return pool;
+    if (WR_DEBUG >= 2 || wr_unlikely(heap->special && wr_options.check))
+        wr_pool_check(pool);
+    void *list = pool->free;
+    *count = class->blocks - pool->live;
+    pool->free = NULL;
+    pool->wake = class->wake;
+    wr_pool_set_live(pool, class->blocks);
+    return list;
 }
 
-/** The next pool to take blocks of `class` from; NULL if the heap needs a new span. pre: lock. */
-static struct wr_pool *next_pool(struct wr_heap *heap, unsigned class)
+/** A span of the class with a free page; NULL if there is none and no arena has one. pre: lock. */
+static struct wr_span *span_with_room(struct wr_heap *heap, unsigned class)
 {
-    struct wr_span **list = heap->list[class];
-    struct wr_span *span;
-    while ((span = list[WR_LIST_FULLER]) != NULL || (span = list[WR_LIST_SPARSER]) != NULL) {
-        struct wr_pool *pool = take_waiting(heap, span);
-        if (pool != NULL)
-            return pool;
-    }
-    if ((span = list[WR_LIST_ROOM]) == NULL) {
-        span = wr_arena_take_span(heap, WR_SPAN_SMALL, class);
-        if (span == NULL)
-            return NULL;
+    struct wr_span *span = heap->list[class][WR_LIST_ROOM];
+    if (span != NULL)
+        return span;
+    span = wr_arena_take_span(heap, WR_SPAN_SMALL, class);
+    if (span != NULL) {
         span->list = WR_LIST_NONE;
         span->fuller = span->sparser = 0;
     }
-    return take_page(heap, span);
+    return span;
 }
 
-/** The class's current pool, NULL if that is none or the stash. */
-static struct wr_pool *current_pool(struct wr_heap *heap, unsigned class)
+/** Free blocks for the stash of a class: those of the fullest pool that waits, else of a new one. NULL when the system
+ *  refuses more memory. pre: owner; no lock. */
+static void *find_blocks(struct wr_heap *heap, unsigned class, int32_t *count)
 {
-    struct wr_pool *pool = heap->current[class];
-    return pool != &wr_pool_none && pool != &heap->stash[class] ? pool : NULL;
-}
-
-/** CURRENT -> FULL, WAITING or, if it is empty, IDLE. pre: owner; lock; no slot holds the pool any more. */
-static void put_aside(struct wr_heap *heap, struct wr_pool *pool)
-{
-    wr_pool_collect(pool, WR_POOL_CURRENT);
-    if (pool->free == NULL && wr_pool_sleep(pool))
-        return;
-    wr_pool_collect(pool, WR_POOL_WAITING);
-    follow_up(heap, pool, false);
-}
-
-/** A pool of the class with free blocks, not yet current; NULL when the system refuses more memory. */
-static struct wr_pool *find_pool(struct wr_heap *heap, unsigned class)
-{
-    struct wr_pool *pool;
-    for (;;) {
+    struct wr_span **list = heap->list[class], *span;
+    struct wr_pool *pool = NULL;
+    void *first = NULL;
+    do {
         lock(heap);
-        pool = next_pool(heap, class);
+        while (first == NULL && ((span = list[WR_LIST_FULLER]) != NULL || (span = list[WR_LIST_SPARSER]) != NULL))
+            first = take_waiting(heap, span, count);
+        if (first == NULL && (span = span_with_room(heap, class)) != NULL)
+            pool = take_page(heap, span);
         unlock_and_check(heap);
-        if (pool != NULL)
-            break;
-        if (!wr_arena_grow())
-            return NULL;
-    }
-    if (pool->live == 0 && pool->free == NULL)
-        wr_pool_fill(pool); /* a fresh page; it is written to outside the lock */
-    if (WR_DEBUG >= 2)
-        wr_pool_check(pool);
-    return pool;
-}
-
-/** Makes a pool with free blocks, or the stash, current for the class. False when the system refuses more memory. */
-static bool refill(struct wr_heap *heap, unsigned class)
-{
-    struct wr_pool *old = current_pool(heap, class), *next = &heap->stash[class];
-    if (old != NULL) {
-        wr_pool_collect(old, WR_POOL_CURRENT);
-        if (old->free != NULL)
-            return true;
-    }
-    if (next->free == NULL)
-        next = find_pool(heap, class);
-    if (next == NULL)
-        return false;
-    set_current(heap, class, next);
-    if (old != NULL && !wr_pool_sleep(old)) {
-        lock(heap);
-        put_aside(heap, old);
-        unlock_and_check(heap);
-    }
-    return true;
+        if (first != NULL)
+            return first;
+    } while (pool == NULL && wr_arena_grow());
+    if (pool == NULL)
+        return NULL;
+    *count = wr_geometry.class[class].blocks;
+    return wr_pool_link(pool); /* it is written to outside the lock */
 }
 
 static void *alloc_small(struct wr_heap *heap, unsigned class)
 {
-    struct wr_pool *pool = heap->current[class];
-    if (pool->free == NULL) {
-        if (!refill(heap, class))
-            return NULL;
-        pool = heap->current[class];
-    }
+    struct wr_stash *stash = &heap->stash[class];
     if (wr_unlikely(heap->special) && wr_options.check)
-        wr_pool_check(pool);
-    void *block = pool->free;
-    pool->free = *(void **)block;
-    wr_pool_add_live(pool);
+        check_stash(heap, class);
+    void *block = stash->free;
+    if (block == NULL) {
+        int32_t count = 0;
+        block = find_blocks(heap, class, &count);
+        if (block == NULL)
+            return NULL;
+        stash->room = stash->most - count;
+    }
+    stash->free = *(void **)block;
+    stash->room++;
     return block;
 }
 
@@ -589,15 +555,15 @@ void wr_heap_free_medium(struct wr_span *span, void *block)
 
 /* ---- the stash ------------------------------------------------------------------------------------------------- */
 
-/* For small classes a pseudo-pool: `free` is its list; each block put in counts up `wake`, each one popped counts up
- * `live`. For medium ones a stack, filled and emptied by the batch, so that the lock is taken once for many blocks. */
+/* For small classes a list, which the fast paths push to and pop from. For medium ones a stack, which others than the
+ * owner's blocks may be in. */
 
 /** Ends the process if the block is in the stash, as it seems to be: the signs may be wrong where a signal handler has
  *  interrupted the fast path and allocated. */
-static WR_COLD void find_in_stash(const struct wr_pool *stash, const void *block, size_t size)
+static WR_COLD void find_in_stash(const struct wr_stash *stash, const void *block, size_t size)
 {
     const void *other = stash->free;
-    for (unsigned i = 0; i < WR_STASH_BLOCKS && other != NULL && other != block; i++)
+    for (int32_t i = 0; i < stash->most && other != NULL && other != block; i++)
         other = *(void *const *)other;
     if (other == block)
         wr_fatal("double free of %p, a block of %zu bytes: it was freed a moment ago", block, size);
@@ -606,26 +572,28 @@ static WR_COLD void find_in_stash(const struct wr_pool *stash, const void *block
 /** Puts the stashed blocks of a small class back into their pools. pre: owner; lock. */
 static void empty_stash(struct wr_heap *heap, unsigned class)
 {
-    struct wr_pool *stash = &heap->stash[class];
-    if (heap->current[class] == stash)
-        set_current(heap, class, &wr_pool_none);
+    struct wr_stash *stash = &heap->stash[class];
+    if (wr_unlikely(heap->special) && wr_options.check)
+        check_stash(heap, class);
     while (stash->free != NULL) {
         void *block = stash->free;
         stash->free = *(void **)block;
-        stash->live++;
-        free_locked(heap, wr_arena_pool(block), block, false);
+        free_locked(heap, wr_arena_pool(block), block);
     }
+    stash->room = stash->most;
 }
 
-/* A stashed block of a small class may be all that holds its page. */
-enum { STASH_SHARE = 8 };
+/* A stashed block may be all that holds its page: when the heap has shrunk by an eighth, no more are kept than a share
+ * of its pages. */
+enum { STASH_SHARE = 16 };
 
-/** Empties the stashes of small classes if they may hold too much of what a shrinking heap has in use. pre: owner;
- *  lock. */
+/** Empties the stashes of small classes if they may hold too much of what a shrunken heap has in use. pre: owner; lock.
+ */
 static void judge_stashes(struct wr_heap *heap)
 {
     unsigned blocks = 0;
     heap->shrunk = false;
+    heap->most_pages = heap->pages;
     for (unsigned c = 0; c < wr_geometry.small_classes; c++)
         blocks += wr_heap_stashed(heap, c);
     for (unsigned c = 0; blocks > heap->pages / STASH_SHARE && c < wr_geometry.small_classes; c++)
@@ -634,10 +602,18 @@ static void judge_stashes(struct wr_heap *heap)
 
 void wr_heap_free_local(struct wr_heap *heap, struct wr_pool *pool, void *block)
 {
-    if (wr_unlikely(block == heap->stash[pool->class].free))
-        find_in_stash(&heap->stash[pool->class], block, wr_pool_class(pool)->size);
+    struct wr_stash *stash = &heap->stash[pool->class];
+    if (wr_unlikely(block == stash->free))
+        find_in_stash(stash, block, wr_pool_class(pool)->size);
+    /* What the fast path does when no mode is on. WEIR_CHECK sees blocks in the stash with every allocation. */
+    if (wr_unlikely(heap->special) && stash->room > (wr_options.check ? -(int32_t)WR_PAGE_SIZE / 16 : 0)) {
+        *(void **)block = stash->free;
+        stash->free = block;
+        stash->room--;
+        return;
+    }
     lock(heap);
-    free_locked(heap, pool, block, true);
+    free_locked(heap, pool, block);
     if (wr_unlikely(heap->shrunk))
         judge_stashes(heap);
     unlock_and_check(heap);
@@ -661,10 +637,10 @@ static void free_blocks(void **block, unsigned count)
 static void unload(struct wr_heap *heap, unsigned class, unsigned keep)
 {
     struct wr_stack *stack = &heap->stack[class - wr_geometry.small_classes];
-    void *block[WR_STASH_BLOCKS];
+    void *block[WR_STACK_BLOCKS];
     unsigned count = 0;
-    while (stack->head - stack->tail > keep && count < WR_STASH_BLOCKS)
-        block[count++] = stack->block[stack->tail++ % WR_STASH_BLOCKS];
+    while (stack->head - stack->tail > keep && count < WR_STACK_BLOCKS)
+        block[count++] = stack->block[stack->tail++ % WR_STACK_BLOCKS];
     heap->stack_bytes -= wr_min(heap->stack_bytes, count * (size_t)wr_geometry.class[class].size);
     free_blocks(block, count);
 }
@@ -679,7 +655,7 @@ static void unload_all(struct wr_heap *heap)
 static unsigned stack_depth(const struct wr_heap *heap, const struct wr_span *span)
 {
     return atomic_load_explicit(&span->heap, memory_order_relaxed) == heap ? wr_geometry.class[span->class].stash
-                                                                            : WR_STASH_BLOCKS;
+                                                                           : WR_STACK_BLOCKS;
 }
 
 /** Makes room for a block of the span. A full stack lets the oldest of the thread's own blocks go for each that comes.
@@ -707,7 +683,7 @@ static WR_NOINLINE void make_room(struct wr_heap *heap, const struct wr_span *sp
 static WR_COLD void find_stashed(const struct wr_stack *stack, void *const *slot, const void *block, size_t size)
 {
     for (uint32_t i = stack->tail; i != stack->head; i++)
-        if (slot == &stack->block[i % WR_STASH_BLOCKS] && *slot == block)
+        if (slot == &stack->block[i % WR_STACK_BLOCKS] && *slot == block)
             wr_fatal("double free of %p, a block of %zu bytes: it was freed a moment ago", block, size);
 }
 
@@ -727,7 +703,7 @@ bool wr_heap_stash_medium(struct wr_heap *heap, struct wr_span *span, void *bloc
             return false;
         make_room(heap, span);
     }
-    void **slot = &stack->block[stack->head % WR_STASH_BLOCKS];
+    void **slot = &stack->block[stack->head % WR_STACK_BLOCKS];
     *(void ***)block = slot;
     *slot = block;
     stack->head++;
@@ -797,31 +773,10 @@ static void tidy_span(struct wr_heap *heap, struct wr_span *span, bool owner)
     for (unsigned left = span->fuller | span->sparser; left != 0; left &= left - 1) {
         struct wr_pool *pool = wr_span_pool(span, wr_bits_first(left));
         if (owner)
-            follow_up(heap, pool, false);
+            follow_up(heap, pool);
         else
             release_if_empty(heap, span, pool);
     }
-}
-
-/** Leaves the class without a current pool. pre: owner; lock. */
-static void retire_current(struct wr_heap *heap, unsigned class)
-{
-    struct wr_pool *pool = current_pool(heap, class);
-    if (pool == NULL)
-        return;
-    set_current(heap, class, &wr_pool_none);
-    put_aside(heap, pool);
-}
-
-/** Lets the current pool go if none of its blocks is in use. pre: owner; lock. */
-static void retire_if_empty(struct wr_heap *heap, unsigned class)
-{
-    struct wr_pool *pool = current_pool(heap, class);
-    if (pool == NULL)
-        return;
-    wr_pool_collect(pool, WR_POOL_CURRENT);
-    if (pool->live == 0)
-        retire_current(heap, class);
 }
 
 /** Looks for pools that wait although all of their blocks are free. pre: lock. */
@@ -842,38 +797,23 @@ void wr_heap_tidy(struct wr_heap *heap, bool owner)
         unload_all(heap);
     }
     lock(heap);
-    for (unsigned c = 0; owner && c < wr_geometry.small_classes; c++) {
+    for (unsigned c = 0; owner && c < wr_geometry.small_classes; c++)
         empty_stash(heap, c);
-        retire_if_empty(heap, c);
-    }
     tidy_lists(heap, owner);
     hand_over(heap);
     unlock(heap);
 }
 
-void wr_heap_retire(struct wr_heap *heap)
-{
-    deliver_all(heap);
-    unload_all(heap);
-    lock(heap);
-    for (unsigned c = 0; c < wr_geometry.small_classes; c++) {
-        retire_current(heap, c);
-        empty_stash(heap, c);
-    }
-    tidy_lists(heap, true);
-    hand_over(heap);
-    unlock(heap);
-}
+void wr_heap_retire(struct wr_heap *heap) { wr_heap_tidy(heap, true); }
 
+/* Where its thread was in the midst of a push or a pop, the list is whole, but the count may be off by one. */
 void wr_heap_survey(struct wr_heap *heap)
 {
     for (unsigned c = 0; c < wr_geometry.small_classes; c++) {
-        struct wr_pool *pool = heap->current[c];
-        if (pool != &wr_pool_none &&
-            (wr_pool_heap(pool) != heap || pool->class != c ||
-             wr_remote_state(atomic_load_explicit(&pool->remote, memory_order_relaxed)) != WR_POOL_CURRENT))
-            pool = &wr_pool_none;
-        set_current(heap, c, pool);
+        struct wr_stash *stash = &heap->stash[c];
+        stash->room = stash->most;
+        for (void *block = stash->free; block != NULL; block = *(void **)block)
+            stash->room--;
     }
 }
 
@@ -932,8 +872,8 @@ void wr_heap_check(struct wr_heap *heap, bool owner)
 {
     lock(heap);
     for (unsigned c = 0; c < wr_geometry.classes; c++) {
-        if (owner && current_pool(heap, c) != NULL)
-            wr_pool_check(current_pool(heap, c));
+        if (owner && wr_geometry_is_small(c))
+            check_stash(heap, c);
         for (unsigned list = WR_LIST_FULLER; list < WR_LISTS; list++)
             check_list(heap, c, list, owner);
     }

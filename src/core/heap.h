@@ -21,17 +21,23 @@ enum wr_span_list {
     WR_LISTS
 };
 
+/** The stash of a small class: a list of blocks that count as live in their pools. A pop makes room, a push takes it;
+ *  `most` less `room` blocks are in the list. It holds more than free may put there when it was filled from a pool. */
+struct wr_stash {
+    void *free;
+    int32_t room; /* blocks that free may still put there; less than 1: none */
+    int32_t most;
+};
+
 struct wr_heap {
     /* The owner's, no lock. */
-    struct wr_pool *slot[WR_SMALL_SLOTS]; /* by (size + 15) / 16, the pool to take from: what the fast path sees. It is
-                                             current[class], or &wr_pool_none while a special mode hides that */
-    struct wr_pool *current[WR_CLASS_LIMIT]; /* small: by class, to take from; &wr_pool_none, the stash, or a pool */
-    struct wr_pool stash[WR_CLASS_LIMIT]; /* small: what looks like a pool to the fast path: a list of freed blocks that
-                                             still count as live in their pools */
-    struct wr_stack {                     /* medium: the stash, blocks that still count as taken in their spans, which
-                                             may be other heaps' */
-        uint32_t head, tail;              /* counts of blocks put in, and of those taken out at the old end */
-        void *block[WR_STASH_BLOCKS];     /* a ring: tail to head, oldest first */
+    struct wr_stash *slot[WR_SMALL_SLOTS]; /* by (size + 15) / 16, the stash of the class: what malloc sees; or
+                                              &wr_stash_none while a special mode hides it */
+    struct wr_stash stash[WR_CLASS_LIMIT]; /* by class; small ones */
+    struct wr_stack {                      /* medium: the stash, blocks that still count as taken in their spans, which
+                                              may be other heaps' */
+        uint32_t head, tail;               /* counts of blocks put in, and of those taken out at the old end */
+        void *block[WR_STACK_BLOCKS];      /* a ring: tail to head, oldest first */
     } stack[WR_MEDIUM_LIMIT];
     struct wr_parcel { /* blocks of another heap's pool, not yet pushed there: one push for many */
         struct wr_pool *pool;
@@ -50,7 +56,8 @@ struct wr_heap {
     int32_t used, slack; /* pages, not yet handed to wr_account */
     uint32_t pools;      /* in use */
     uint32_t pages;      /* used */
-    bool shrunk;         /* pages have become fewer since the owner last looked at its stashes */
+    uint32_t most_pages; /* since the owner last looked at its stashes */
+    bool shrunk;         /* it should look again */
     struct wr_span *list[WR_CLASS_LIMIT][WR_LISTS];
 
     /* guarded by: the registry's lock */
@@ -67,8 +74,8 @@ struct wr_heap {
     } tally;
 };
 
-/** The pool that has no block: what `current` holds where there is nothing. */
-extern struct wr_pool wr_pool_none WR_HIDDEN;
+/** A stash that has nothing and takes nothing. */
+extern struct wr_stash wr_stash_none WR_HIDDEN;
 
 /** Sets up an empty heap. pre: *heap is zero. */
 void wr_heap_init(struct wr_heap *heap, bool special);
@@ -85,23 +92,9 @@ void wr_heap_free_local(struct wr_heap *heap, struct wr_pool *pool, void *block)
 WR_INLINE unsigned wr_heap_stashed(const struct wr_heap *heap, unsigned class)
 {
     if (!wr_geometry_is_small(class))
-        return heap->stack[class - wr_geometry.small_classes].head - heap->stack[class - wr_geometry.small_classes].tail;
-    return (uint16_t)(heap->stash[class].wake - heap->stash[class].live);
-}
-
-/** Puts a block whose free would wake its pool into the stash of its class if that has room. False if it is not such a
- *  block, or lies there already. pre: the caller owns the heap, and the pool, and no special mode is on. */
-WR_INLINE bool wr_heap_stash_small(struct wr_heap *heap, struct wr_pool *pool, void *block)
-{
-    const struct wr_class *class = wr_pool_class(pool);
-    struct wr_pool *stash = &heap->stash[pool->class];
-    uint16_t stashed = (uint16_t)(stash->wake - stash->live);
-    if (stashed >= class->stash || pool->wake != class->wake || pool->live != pool->wake + 1 || block == stash->free)
-        return false;
-    *(void **)block = stash->free;
-    stash->free = block;
-    stash->wake++;
-    return true;
+        return heap->stack[class - wr_geometry.small_classes].head -
+               heap->stack[class - wr_geometry.small_classes].tail;
+    return (unsigned)(heap->stash[class].most - heap->stash[class].room);
 }
 
 /** A block of a medium class from the heap's stash, NULL if there is none. pre: the caller owns the heap. */
@@ -111,7 +104,7 @@ WR_INLINE void *wr_heap_unstash_medium(struct wr_heap *heap, unsigned class)
     if (wr_unlikely(stack->head == stack->tail))
         return NULL;
     heap->stack_bytes -= wr_geometry.class[class].size;
-    return stack->block[--stack->head % WR_STASH_BLOCKS];
+    return stack->block[--stack->head % WR_STACK_BLOCKS];
 }
 
 /** Frees a medium block, of whichever heap, into the stash of its class; others leave that if it is full. False if this
@@ -132,17 +125,15 @@ void wr_heap_settle(struct wr_pool *pool);
 /** Frees a medium block, from any thread. pre: no lock is held; block lies in span, whose kind is WR_SPAN_MEDIUM. */
 void wr_heap_free_medium(struct wr_span *span, void *block);
 
-/** Puts what the heap can do without back to its lists: empty current pools, and what others have freed.
- *  @param owner the caller owns the heap (else current pools are let be). pre: no lock is held. */
+/** Puts what the heap can do without back to its lists: stashes, and what others have freed.
+ *  @param owner the caller owns the heap (else the stashes are let be). pre: no lock is held. */
 void wr_heap_tidy(struct wr_heap *heap, bool owner);
 
-/** No current pools any more: the heap can be adopted by a thread, and emptied by all. pre: the caller owns the heap.
- */
+/** As wr_heap_tidy() by the owner: the heap can be adopted by a thread, and emptied by all. pre: the caller owns it. */
 void wr_heap_retire(struct wr_heap *heap);
 
 /** Makes a heap fit to be adopted. After wr_heap_retire() there is nothing to do; in a forked child the thread that had
- * the heap may have been anywhere, and its current pools are kept only where they are certainly that. pre: nobody has
- * it. */
+ *  the heap may have been anywhere. pre: nobody has it. */
 void wr_heap_survey(struct wr_heap *heap);
 
 /** Marks the slack of a span as being purged: returns the pages to discard, 0 if there is nothing. The span's pages are
@@ -150,8 +141,8 @@ void wr_heap_survey(struct wr_heap *heap);
 uint16_t wr_heap_begin_purge(struct wr_span *span);
 void wr_heap_end_purge(struct wr_span *span, uint16_t pages, uint16_t gone);
 
-/** Checks every list and span of the heap, and, if the caller owns it, every pool that waits or is current; ends the
- * process if something is wrong. pre: no lock is held. */
+/** Checks every list and span of the heap, and, if the caller owns it, its stashes and every pool that waits; ends the
+ *  process if something is wrong. pre: no lock is held. */
 void wr_heap_check(struct wr_heap *heap, bool owner);
 
 #endif

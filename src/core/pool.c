@@ -2,14 +2,14 @@
  * The life of one pool; see pool.h for its states. Owns no state of its own, takes no lock. */
 #include "core/pool.h"
 
-void wr_pool_fill(struct wr_pool *pool)
+void *wr_pool_link(struct wr_pool *pool)
 {
     const struct wr_class *class = wr_pool_class(pool);
-    void **block = (void *)wr_pool_start(pool);
-    pool->free = block;
+    void **first = (void *)wr_pool_start(pool), **block = first;
     for (unsigned i = 1; i < class->blocks; i++, block += class->size / sizeof *block)
         *block = block + class->size / sizeof *block;
     *block = NULL;
+    return first;
 }
 
 static void *block_at(struct wr_pool *pool, unsigned head)
@@ -80,22 +80,11 @@ bool wr_pool_collect(struct wr_pool *pool, enum wr_pool_state state)
     return true;
 }
 
-bool wr_pool_sleep(struct wr_pool *pool)
-{
-    uint64_t word = atomic_load_explicit(&pool->remote, memory_order_relaxed), version = word & WR_REMOTE_VERSION;
-    pool->wake = wr_pool_class(pool)->wake;
-    if ((word & ~WR_REMOTE_VERSION) == wr_remote_word(WR_POOL_CURRENT, 0, 0) &&
-        swap_remote(pool, &word, wr_remote_word(WR_POOL_FULL, 0, 0) | version, memory_order_release))
-        return true;
-    pool->wake = WR_WAKE_NEVER;
-    return false;
-}
-
 /** Whether a pool in the state of `word`, with `count` remote frees, now needs a claimer. */
 static bool is_due(struct wr_pool *pool, uint64_t word, unsigned count)
 {
     enum wr_pool_state state = wr_remote_state(word);
-    if ((word & WR_REMOTE_CLAIM) != 0 || state == WR_POOL_CURRENT)
+    if ((word & WR_REMOTE_CLAIM) != 0)
         return false;
     const struct wr_class *class = wr_pool_class(pool);
     return count == wr_pool_live(pool) || (state == WR_POOL_FULL && count >= (unsigned)(class->blocks - class->wake));
@@ -129,7 +118,7 @@ bool wr_pool_push_remote(struct wr_pool *pool, void *first, void *last, unsigned
         if (wr_unlikely(state == WR_POOL_IDLE || head == wr_remote_head(word) || count > wr_pool_class(pool)->blocks))
             push_failed(pool, first);
         /* While the blocks are not pushed the pool cannot go, so the request comes first. */
-        if (count == add && state != WR_POOL_CURRENT)
+        if (count == add)
             ask_owner(pool);
         *(void **)last = wr_remote_head(word) != 0 ? block_at(pool, wr_remote_head(word)) : NULL;
         claim = is_due(pool, word, count);

@@ -4,25 +4,22 @@
  * States, in the word `remote` of the descriptor, beside the list of remotely freed blocks and its length:
  *
  *   IDLE     the page is no pool. live, free mean nothing; owner is 0.
- *   CURRENT  the owner thread takes blocks from it. Owner pushes and pops without atomics; others only push to
- * `remote`. FULL     the owner found no block left. On no list. Wakes when an eighth of its blocks is free again.
- *   WAITING  in its span's set of pools to take from (heap lock).
+ *   FULL     on no list. Few of its blocks are free, or none; it wakes when an eighth of them is.
+ *   WAITING  in its span's set of pools to take blocks from (heap lock).
  *
- * Transitions:
- *   IDLE -> CURRENT     owner, heap lock held: a page is taken
- *   CURRENT -> FULL     owner, no lock: compare-and-swap against an empty remote list
- *   FULL -> WAITING     heap lock: by the owner's free that reaches `wake`, or by the remote freer that claims it
- *   WAITING -> CURRENT  owner, heap lock
- *   FULL, WAITING -> IDLE  heap lock: every block is free. By the owner's last free, or by whoever claims it
+ * Transitions, all under the heap lock:
+ *   IDLE -> FULL           the owner takes a page: its blocks go to the stash
+ *   WAITING -> FULL        the owner takes all free blocks of the pool for its stash
+ *   FULL -> WAITING        by the owner's free that reaches `wake`, or by the remote freer that claims it
+ *   FULL, WAITING -> IDLE  every block is free. By the owner's last free, or by whoever claims it
  *
- * Where a page holds few blocks an eighth is one, and a program that replaces blocks at random would wake a pool with
- * every free and put one to sleep with every malloc. There a free that is due to wake its pool goes to the heap's stash
- * instead, a short list of blocks of many pools, which still count as live; malloc takes the stash before it looks for
- * a pool. Medium blocks of the thread's own go there first, too.
+ * The stash is what malloc takes from, and where free puts blocks while there is room: a list for each class, in the
+ * heap, of blocks of many pools. To their pools blocks in the stash are live, so a program that replaces blocks at
+ * random leaves its pools alone.
  *
- * What makes it safe that any thread may retire the pool of a thread that sleeps: outside CURRENT the owner thread only
- * frees into the pool, and it can do that only while it has a live block of it. So when as many blocks were freed
- * remotely as are live in the owner's count, no thread has a right to touch the pool any more, and its page may go.
+ * What makes it safe that any thread may retire the pool of a thread that sleeps: the owner thread only frees into the
+ * pool, and it can do that only while it has a live block of it. So when as many blocks were freed remotely as are live
+ * in the owner's count, no thread has a right to touch the pool any more, and its page may go.
  *
  * CLAIM is a bit of the word: the remote freer whose push made something due sets it in the same compare-and-swap, then
  * locks the heap and settles. While it is set nobody else changes the state, so the descriptor cannot vanish under the
@@ -34,7 +31,7 @@
 
 #include "core/arena.h"
 
-enum wr_pool_state { WR_POOL_IDLE, WR_POOL_CURRENT, WR_POOL_FULL, WR_POOL_WAITING };
+enum wr_pool_state { WR_POOL_IDLE, WR_POOL_FULL, WR_POOL_WAITING };
 
 /* The word: count of blocks, then the first block's offset / 16 + 1 (0: none), then state and claim, then a version:
  * the owner counts it up when it has looked at the list in answer to WR_OWNER_REMOTE, so that a push that has judged by
@@ -54,8 +51,6 @@ enum {
     WR_OWNER_SPECIAL = 2, /* a mode that must see every call is on */
     WR_OWNER_TAGS = 3
 };
-
-enum { WR_WAKE_NEVER = 0xffff };
 
 WR_INLINE unsigned wr_remote_count(uint64_t word) { return word & 0xffff; }
 WR_INLINE unsigned wr_remote_head(uint64_t word) { return (word >> WR_REMOTE_HEAD_SHIFT) & 0xffffff; }
@@ -82,14 +77,6 @@ WR_INLINE unsigned wr_pool_live_unsure(const struct wr_pool *pool)
 {
     return __atomic_load_n(&pool->live, __ATOMIC_RELAXED);
 }
-WR_INLINE void wr_pool_add_live(struct wr_pool *pool)
-{
-    if (WR_TSAN)
-        wr_pool_set_live(pool, pool->live + 1u);
-    else
-        pool->live++; /* one instruction; nobody but the owner reads it while the pool is current */
-}
-
 WR_INLINE const struct wr_class *wr_pool_class(const struct wr_pool *pool) { return &wr_geometry.class[pool->class]; }
 
 /** Whether a block of the pool starts at `address`, which lies in its page. */
@@ -100,16 +87,12 @@ WR_INLINE bool wr_pool_is_block(const struct wr_pool *pool, const void *address)
     return exact;
 }
 
-/** Links every block of the pool's page into its list, in address order. pre: the page is the caller's alone. */
-void wr_pool_fill(struct wr_pool *pool);
+/** Links every block of the pool's page, in address order; returns the first. pre: the page is the caller's alone. */
+void *wr_pool_link(struct wr_pool *pool);
 
 /** Moves remotely freed blocks to the local list and puts the pool into `state`. False, and nothing changed, if the
  * pool is claimed. pre: owner thread, or the pool's heap has no running owner. */
 bool wr_pool_collect(struct wr_pool *pool, enum wr_pool_state state);
-
-/** CURRENT -> FULL, unless remote frees have come (false). pre: owner thread; the local list is empty. After true the
- *  descriptor may be gone. */
-bool wr_pool_sleep(struct wr_pool *pool);
 
 /** Pushes `count` blocks of a pool that another thread's heap owns, linked through their first words from `first` to
  *  `last`. True if the caller has claimed the pool and must settle it (wr_heap_settle); else the descriptor may be

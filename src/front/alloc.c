@@ -249,7 +249,7 @@ void wr_free_slow(void *address)
 }
 
 /* Between the fast path and the slow one: blocks in arenas that are what they seem to be. Each step ends in a call, so
- * that the first, which many programs take as often as the fast path, saves no registers. */
+ * that the first saves no registers. */
 
 /** A small block of this thread's goes into its pool under the lock, one of another's into a parcel. */
 static WR_NOINLINE void free_small(void *address, struct wr_pool *pool)
@@ -280,14 +280,24 @@ static WR_NOINLINE void free_medium(void *address, struct wr_pool *pool)
 
 void wr_free_aside(void *address, struct wr_pool *pool)
 {
-    struct wr_heap *self = wr_self;
-    uintptr_t owner = atomic_load_explicit(&pool->owner, memory_order_relaxed);
-    if (wr_likely(owner == (uintptr_t)self) && wr_heap_stash_small(self, pool, address))
-        return;
-    if (owner == 0)
+    if (atomic_load_explicit(&pool->owner, memory_order_relaxed) == 0)
         free_medium(address, pool);
     else
         free_small(address, pool);
+}
+
+/** Frees a block of this thread's that found no room in its stash, and has taken it all the same, into its pool. */
+void wr_free_full(void *address, struct wr_pool *pool)
+{
+    uint16_t live = (uint16_t)(wr_pool_live_unsure(pool) - 1);
+    wr_self->stash[pool->class].room++;
+    if (wr_unlikely(live == pool->wake) || wr_unlikely(address == pool->free)) {
+        free_small(address, pool);
+        return;
+    }
+    *(void **)address = pool->free;
+    pool->free = address;
+    wr_pool_set_live(pool, live); /* the last access: see pool.h */
 }
 
 void weir_free(void *block) { wr_fast_free(block); }

@@ -18,14 +18,15 @@ void *wr_calloc_slow(size_t size) WR_NOINLINE;
 void *wr_no_memory(void) WR_COLD;
 void wr_free_slow(void *block) WR_NOINLINE;
 void wr_free_aside(void *block, struct wr_pool *pool) WR_NOINLINE;
+void wr_free_full(void *block, struct wr_pool *pool) WR_NOINLINE;
 
-/** A block of `pool`, or NULL if its list is empty. pre: the pool is current, and the caller its owner. */
-WR_INLINE void *wr_fast_pop(struct wr_pool *pool)
+/** A block of a stash, or NULL if there is none. pre: the caller owns its heap. */
+WR_INLINE void *wr_fast_pop(struct wr_stash *stash)
 {
-    void *block = pool->free;
+    void *block = stash->free;
     if (wr_likely(block != NULL)) {
-        pool->free = *(void **)block;
-        wr_pool_add_live(pool);
+        stash->free = *(void **)block;
+        stash->room++;
     }
     return block;
 }
@@ -42,20 +43,25 @@ WR_INLINE void *wr_fast_malloc(size_t size)
 
 WR_INLINE void wr_fast_free(void *block)
 {
-    if (wr_likely(wr_map_is_known(block))) {
-        struct wr_pool *pool = wr_hide(wr_arena_pool(block));
-        uint16_t live = (uint16_t)(wr_pool_live_unsure(pool) - 1);
-        if (wr_likely(atomic_load_explicit(&pool->owner, memory_order_relaxed) == (uintptr_t)wr_self) &&
-            wr_likely(live != pool->wake) && wr_likely(block != pool->free)) {
-            *(void **)block = pool->free;
-            pool->free = block;
-            wr_pool_set_live(pool, live); /* the last access: see pool.h */
-            return;
-        }
-        wr_free_aside(block, pool);
+    if (wr_unlikely(!wr_map_is_known(block))) {
+        wr_free_slow(block);
         return;
     }
-    wr_free_slow(block);
+    struct wr_pool *pool = wr_hide(wr_arena_pool(block));
+    struct wr_heap *self = wr_self;
+    if (wr_likely(atomic_load_explicit(&pool->owner, memory_order_relaxed) == (uintptr_t)self)) {
+        struct wr_stash *stash = &self->stash[pool->class];
+        if (wr_likely(block != stash->free)) {
+            if (wr_likely(--stash->room >= 0)) {
+                *(void **)block = stash->free;
+                stash->free = block;
+                return;
+            }
+            wr_free_full(block, pool);
+            return;
+        }
+    }
+    wr_free_aside(block, pool);
 }
 
 WR_INLINE void *wr_fast_calloc(size_t count, size_t size)

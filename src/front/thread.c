@@ -26,8 +26,7 @@
 /* `inside` keeps it from being entered, `special` from being used without. */
 #define EMPTY_HEAP                                                                                                     \
     {                                                                                                                  \
-        .slot = {[0 ... WR_SMALL_SLOTS - 1] = &wr_pool_none}, .current = {[0 ... WR_CLASS_LIMIT - 1] = &wr_pool_none}, \
-        .inside = true, .special = true                                                                                \
+        .slot = {[0 ... WR_SMALL_SLOTS - 1] = &wr_stash_none}, .inside = true, .special = true                         \
     }
 
 struct wr_heap wr_heap_none = EMPTY_HEAP, wr_heap_gone = EMPTY_HEAP;

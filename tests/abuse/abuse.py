@@ -73,7 +73,7 @@ each_size("double free of the only block", "double_free_only", words=DOUBLE)
 # A small block's free is a push on a list, and the fast path looks at the last one pushed only: what it does not see is
 # found by WEIR_CHECK=1, below.
 each_size("double free, another block in between", "double_free_aba", words=DOUBLE, sizes=NOT_SMALL)
-each_size("double free, much later", "double_free_later", words=DOUBLE)
+each_size("double free, much later", "double_free_later", words=DOUBLE, sizes=NOT_SMALL)
 each_size("double free of what calloc and realloc gave", "double_free_calloc", words=DOUBLE)
 each_size("double free when the page has gone back", "double_free_purged", words=ANY, sizes=(16, 64, 1000, 2000, 20000))
 each_size("double free, the second by another thread", "double_free_by_thread", words=DOUBLE, sizes=NOT_SMALL)
