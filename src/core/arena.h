@@ -153,8 +153,8 @@ void wr_arena_give_span(struct wr_span *span);
 bool wr_arena_grow(void);
 
 /** Unmaps empty arenas that have at most `most` resident pages until no more than `spares` empty ones are left; returns
- *  the pages that were resident. With `most` below WR_ARENA_PAGES only those emptied last are looked at. pre: no lock is
- *  held. */
+ *  the pages that were resident. With `most` below WR_ARENA_PAGES only those emptied last are looked at.
+ *  pre: no lock is held. */
 size_t wr_arena_reap(unsigned spares, unsigned most);
 
 /** Takes a run of whole pages from the start of a span: `size` bytes, aligned to `align` (a power of two up to
