@@ -12,7 +12,6 @@
 #include "base/text.h"
 #include "trace/interpose.h"
 #include "trace/record.h"
-#include "trace/store.h"
 
 /* Declared by no header of this C library. */
 void free_sized(void *block, size_t size);
@@ -42,10 +41,7 @@ static struct {
 static _Alignas(16) char early[1 << 16];
 static size_t early_used;
 
-static bool is_early(const void *block)
-{
-    return (uintptr_t)block - (uintptr_t)early < sizeof early;
-}
+static bool is_early(const void *block) { return (uintptr_t)block - (uintptr_t)early < sizeof early; }
 
 /** A block that knows its size, or NULL. */
 static void *early_block(size_t size)
@@ -258,4 +254,4 @@ WR_EXPORT void *pvalloc(size_t size)
     return given(WR_RAW_PVALLOC, next.pvalloc(size), size);
 }
 
-__attribute__((constructor)) static void begin(void) { wr_store_unfollow(); }
+__attribute__((constructor)) static void begin(void) { wr_trace_begin(); }

@@ -27,9 +27,9 @@
 #define WR_RAW_MAGIC "WEIRRAW1"
 
 enum {
-    WR_RAW_CHUNK = 1 << 16,   /* bytes; a multiple of any page */
-    WR_RAW_TICK = 16,         /* ticks of wr_raw_ticks() to a unit of the records' time */
-    WR_RAW_PATH = 4096,       /* bytes of a path, or of the command line, in the header */
+    WR_RAW_CHUNK = 1 << 16, /* bytes; a multiple of any page */
+    WR_RAW_TICK = 16,       /* ticks of wr_raw_ticks() to a unit of the records' time */
+    WR_RAW_PATH = 4096,     /* bytes of a path, or of the command line, in the header */
     WR_RAW_CHUNK_MAGIC = 0x4b4e4843,
 };
 
@@ -62,8 +62,8 @@ static inline int wr_raw_aligned(unsigned op)
 enum { WR_RAW_TIME_AT = 5, WR_RAW_SIZE_AT = 16, WR_RAW_ADDRESS_AT = 34, WR_RAW_VALUE_AT = 5 };
 #define WR_RAW_TIME_END (UINT64_C(1) << 11)
 #define WR_RAW_SIZE_END (UINT64_C(1) << 18)
-#define WR_RAW_NEAR (UINT64_C(1) << 32)        /* how far an address may be from the last, in bytes */
-#define WR_RAW_HUGE ((UINT64_C(1) << 59) - 1)  /* stands for sizes that are this large, or larger */
+#define WR_RAW_NEAR (UINT64_C(1) << 32)       /* how far an address may be from the last, in bytes */
+#define WR_RAW_HUGE ((UINT64_C(1) << 59) - 1) /* stands for sizes that are this large, or larger */
 #define WR_RAW_HUGE_ALIGNED ((UINT64_C(1) << 53) - 1)
 
 struct wr_raw_clock {
@@ -73,16 +73,16 @@ struct wr_raw_clock {
 
 struct wr_raw_header {
     char magic[8];
-    uint32_t chunk;      /* WR_RAW_CHUNK */
+    uint32_t chunk; /* WR_RAW_CHUNK */
     uint32_t pid;
-    uint32_t parent;     /* its pid */
-    uint32_t forked;     /* 1: a child of fork, so blocks of its parent's are there from the start */
-    uint64_t started;    /* seconds since 1970 */
+    uint32_t parent;           /* its pid */
+    uint32_t forked;           /* 1: a child of fork, so blocks of its parent's are there from the start */
+    uint64_t started;          /* seconds since 1970 */
     struct wr_raw_clock clock; /* when the file was made */
     struct wr_raw_clock later; /* when a chunk was last full; zero if none was */
-    uint64_t lost;       /* calls that were not recorded: made by a signal handler in the midst of another call */
-    uint32_t stopped;    /* errno that ended recording early, 0 if none did */
-    uint32_t threads;    /* that made a call */
+    uint64_t lost;             /* calls that were not recorded: made by a signal handler in the midst of another call */
+    uint32_t stopped;          /* errno that ended recording early, 0 if none did */
+    uint32_t threads;          /* that made a call */
     char program[WR_RAW_PATH];
     char allocator[WR_RAW_PATH]; /* the file that malloc is from */
     char command[WR_RAW_PATH];   /* as in /proc/self/cmdline; cut if longer */
@@ -94,26 +94,35 @@ struct wr_raw_chunk {
     uint32_t stream;
     uint32_t sequence; /* its place in the stream, from 1 */
     uint32_t thread;   /* whose records come first */
-    uint64_t time;    /* the stream's last, in units of WR_RAW_TICK ticks */
-    uint64_t address; /* the stream's last */
+    uint64_t time;     /* the stream's last, in units of WR_RAW_TICK ticks */
+    uint64_t address;  /* the stream's last */
 };
 
 /** A clock that all processors share, read after all loads before it: what another thread did and this one saw is
  *  earlier by it. */
+#if defined(__x86_64__)
 static inline uint64_t wr_raw_ticks(void)
 {
-#if defined(__x86_64__)
     unsigned processor;
+
     return __builtin_ia32_rdtscp(&processor);
+}
 #elif defined(__aarch64__)
+static inline uint64_t wr_raw_ticks(void)
+{
     uint64_t ticks;
+
     __asm__ __volatile__("isb; mrs %0, cntvct_el0" : "=r"(ticks)::"memory");
     return ticks * WR_RAW_TICK; /* it is slow already */
+}
 #else
+static inline uint64_t wr_raw_ticks(void)
+{
     struct timespec t;
+
     clock_gettime(CLOCK_MONOTONIC, &t);
     return ((uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec) * WR_RAW_TICK;
-#endif
 }
+#endif
 
 #endif

@@ -15,9 +15,9 @@ enum { RECORDERS = 1 << 16 }; /* threads that live at the same time */
 /* In memory that fork wipes. */
 static struct shared {
     atomic_flag lock;
-    bool started;           /* guarded by the lock, as is the rest */
-    _Atomic bool off;       /* recording has ended, or was not asked for */
-    uint32_t threads, used; /* numbers given to threads; recorders made */
+    bool started;              /* guarded by the lock, as is the rest */
+    _Atomic bool off;          /* recording has ended, or was not asked for */
+    uint32_t threads, used;    /* numbers given to threads; recorders made */
     struct wr_recorder *spare; /* without a thread, with a chunk */
     struct wr_store store;
     struct wr_recorder recorder[RECORDERS];
@@ -26,6 +26,7 @@ static struct shared {
 /* In memory that fork copies. */
 static struct wr_store parents; /* the store last opened */
 static bool unavailable, forked;
+static char wanted[WR_RAW_PATH]; /* where traces go; empty: not looked for, or nowhere */
 static pthread_key_t key;
 
 static struct wr_recorder none;
@@ -184,19 +185,17 @@ WR_COLD uint64_t *wr_trace_prefix(struct wr_recorder *r, uint64_t *at, uintptr_t
 
 /* ---- starting -------------------------------------------------------------------------------------------------- */
 
-/** Before the first thread, or in a child of fork. */
+/** At the first call of a process. */
 static void start(void)
 {
-    char path[WR_RAW_PATH];
-
     shared->started = true;
-    if (!wr_store_wanted(path, sizeof path)) {
+    if (*wanted == '\0' && !wr_store_wanted(wanted, sizeof wanted)) {
         shared->off = true;
         return;
     }
     if (forked)
         wr_store_forget(&parents);
-    int error = wr_store_open(&shared->store, path);
+    int error = wr_store_open(&shared->store, wanted);
     if (error != 0) {
         stop(error);
         return;
@@ -205,6 +204,13 @@ static void start(void)
     wr_trace_name_allocator(shared->store.header->allocator, WR_RAW_PATH);
     parents = shared->store;
     forked = true;
+}
+
+void wr_trace_begin(void)
+{
+    if (*wanted == '\0')
+        wr_store_wanted(wanted, sizeof wanted);
+    wr_store_unfollow();
 }
 
 /** Makes the shared memory, once in the process's first life. */

@@ -22,18 +22,21 @@ enum {
 };
 
 struct wr_recorder {
-    uint64_t *pos, *limit; /* where the next record goes; see above */
-    uint64_t *full;        /* what `limit` is between records; NULL without a chunk */
-    uint64_t address;     /* of the last record that had one */
-    uint64_t time;        /* of the last record that had one */
-    uint32_t thread;      /* whose records these are; 0: nobody's */
-    uint32_t untimed;     /* records still to come without a time, if the thread stays alone */
-    uint32_t sequence;    /* of its chunk */
-    uint8_t *chunk;       /* its mapping */
+    uint64_t *pos, *limit;    /* where the next record goes; see above */
+    uint64_t *full;           /* what `limit` is between records; NULL without a chunk */
+    uint64_t address;         /* of the last record that had one */
+    uint64_t time;            /* of the last record that had one */
+    uint32_t thread;          /* whose records these are; 0: nobody's */
+    uint32_t untimed;         /* records still to come without a time, if the thread stays alone */
+    uint32_t sequence;        /* of its chunk */
+    uint8_t *chunk;           /* its mapping */
     struct wr_recorder *next; /* in the list of those without a thread */
 } __attribute__((aligned(2 * WR_CACHE_LINE)));
 
 extern WR_HIDDEN WR_TLS struct wr_recorder *wr_recorder;
+
+/** As a constructor: notes what the environment asks for, and takes it out of there for --no-follow. */
+void wr_trace_begin(void);
 
 /** What wr_trace_record() leaves over: the thread's first record, a full chunk, a thread at its end, a signal handler,
  *  a fork, recording that has stopped. Keeps errno. */

@@ -80,7 +80,7 @@ bool wr_store_wanted(char *path, size_t size)
     if (environ == NULL)
         return find_in_process(path, size);
     const char *value = secure_getenv("WEIR_TRACE");
-    if (value == NULL || *value != '/' || strlen(value) >= size)
+    if (value == NULL || strlen(value) >= size)
         return false;
     strcpy(path, value);
     return true;

@@ -8,9 +8,9 @@
 #include "trace/raw.h"
 
 struct wr_store {
-    int fd; /* moved out of the way of programs that close all they know */
-    uint64_t device, inode; /* what it is, if it still is */
-    _Atomic uint64_t size;  /* bytes */
+    int fd;                       /* moved out of the way of programs that close all they know */
+    uint64_t device, inode;       /* what it is, if it still is */
+    _Atomic uint64_t size;        /* bytes */
     struct wr_raw_header *header; /* mapped */
     char path[WR_RAW_PATH];
 };

@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: MIT
- * What `weir replay` hands to weir-replay: a file with one list of operations for each thread, made of a trace. It lives
- * as long as one replay, and both programs are of one build.
+ * What `weir replay` hands to weir-replay: a file with one list of operations for each thread, made of a trace. It
+ * lives as long as one replay, and both programs are of one build.
  *
  * Blocks are not numbered but have places. One that is freed by the thread that made it has a slot, which only this
  * thread uses. One that another thread frees has a cell: a slot with a turn, which counts how often the cell was filled
  * and emptied. Who fills or empties it waits for its turn, so the calls on a block keep the order of the trace.
  *
  * The order of the trace is cut into windows of calls. A thread begins a window when all threads are done with the
- * last but one before it, so that none runs far ahead of the others and the blocks that live at once are much those that
- * lived when the program ran. A thread is started by the one that made the call before its first. */
+ * last but one before it, so that none runs far ahead of the others and the blocks that live at once are much those
+ * that lived when the program ran. A thread is started by the one that made the call before its first. */
 #ifndef WEIR_REPLAY_PLAN_H
 #define WEIR_REPLAY_PLAN_H
 
 #include <stdint.h>
 
 enum {
-    PLAN_WINDOW = 1 << 15,  /* calls of all threads in a window */
-    PLAN_SAMPLES = 512,     /* looks at the resident size, about as many */
-    PLAN_LONGEST = 16,      /* words of the longest operation */
-    PLAN_TEXT = 8192,       /* bytes */
+    PLAN_WINDOW = 1 << 15, /* calls of all threads in a window */
+    PLAN_SAMPLES = 512,    /* looks at the resident size, about as many */
+    PLAN_LONGEST = 16,     /* words of the longest operation */
+    PLAN_TEXT = 8192,      /* bytes */
     PLAN_REPEAT_MOST = 1000,
 };
 

@@ -56,11 +56,11 @@ static struct {
     const uint32_t *expected; /* threads in each window */
     void **slot;
     struct cell *cell;
-    uint64_t *resident;       /* at each sample, bytes; the most of all rounds */
-    _Atomic uint32_t *left;   /* threads that are not done with the window */
+    uint64_t *resident;                   /* at each sample, bytes; the most of all rounds */
+    _Atomic uint32_t *left;               /* threads that are not done with the window */
     _Atomic uint32_t completed, sleepers; /* windows that all are done with; threads that wait for that */
-    _Atomic uint64_t refused; /* calls that gave no block */
-    uint64_t base;            /* resident before the start, bytes */
+    _Atomic uint64_t refused;             /* calls that gave no block */
+    uint64_t base;                        /* resident before the start, bytes */
     struct timespec start;
     size_t page;
     bool own_valloc, own_pvalloc; /* the allocator has them: else posix_memalign stands in */
@@ -546,11 +546,10 @@ static void print_text(const struct summary *s)
     const double mib = 1 << 20;
     say(STDERR_FILENO, "weir: replayed on %s\n", s->allocator);
     say(STDERR_FILENO, "weir:   time        %.3f s (user %.3f s, system %.3f s), %.1f ns a call\n", s->median.wall,
-        s->median.user, s->median.system,
-        run.plan->calls > 0 ? s->median.wall * 1e9 / (double)run.plan->calls : 0.0);
+        s->median.user, s->median.system, run.plan->calls > 0 ? s->median.wall * 1e9 / (double)run.plan->calls : 0.0);
     if (run.plan->repeat > 1)
-        say(STDERR_FILENO, "weir:               the median of %u rounds; %.3f s to %.3f s\n", run.plan->repeat, s->least,
-            s->most);
+        say(STDERR_FILENO, "weir:               the median of %u rounds; %.3f s to %.3f s\n", run.plan->repeat,
+            s->least, s->most);
     say(STDERR_FILENO, "weir:   resident    peak %.1f MiB, at the end %.1f MiB\n", (double)s->peak / mib,
         (double)s->end / mib);
     say(STDERR_FILENO, "weir:   overhead    resident is %.2f times what lives in the mean, %.2f at worst\n", s->mean,

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 enum {
-    BUFFER = 2048,      /* words of a thread's list that wait to be written */
+    BUFFER = 2048,        /* words of a thread's list that wait to be written */
     CELLS_RESTING = 4096, /* emptied cells that are left alone, so that nobody waits for one to be emptied */
 };
 

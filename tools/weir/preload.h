@@ -12,8 +12,8 @@ char *preload_find(const char *given);
 /** The absolute path of an allocator's library that the user named by its path. Complains and ends as above. */
 char *preload_named(const char *path);
 
-/** The absolute path of libweir-trace.so, and of the program that replays traces: beside this tool, else where they were
- *  installed. Complain and end where there is none. The caller frees. */
+/** The absolute path of libweir-trace.so, and of the program that replays traces: beside this tool, else where they
+ *  were installed. Complain and end where there is none. The caller frees. */
 char *preload_find_recorder(void);
 char *preload_find_replayer(void);
 

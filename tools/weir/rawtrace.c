@@ -222,8 +222,12 @@ static bool read_event(struct merge *m, struct stream *s)
             continue;
         }
         uint64_t start = m->header->clock.ticks / WR_RAW_TICK;
-        s->event = (struct event){op & (WR_RAW_FAILED - 1u), (op & WR_RAW_FAILED) != 0, s->address, size,
-                                  s->time > start ? s->time - start : 0, s->thread};
+        s->event = (struct event){op & (WR_RAW_FAILED - 1u),
+                                  (op & WR_RAW_FAILED) != 0,
+                                  s->address,
+                                  size,
+                                  s->time > start ? s->time - start : 0,
+                                  s->thread};
         m->seen++;
         return true;
     }
@@ -450,8 +454,7 @@ static void merge(struct merge *m)
         go_on(m, &m->stream[i]);
     while (m->in_heap > 0 || m->in_waiting > 0) {
         size_t i = earliest_waiting(m);
-        if (m->in_waiting > 0 &&
-            (m->in_heap == 0 || m->heap[0]->event.time > m->waiting[i]->event.time + PATIENCE)) {
+        if (m->in_waiting > 0 && (m->in_heap == 0 || m->heap[0]->event.time > m->waiting[i]->event.time + PATIENCE)) {
             struct stream *s = m->waiting[i];
             m->waiting[i] = m->waiting[--m->in_waiting];
             apply(m, s, false);

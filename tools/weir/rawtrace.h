@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Makes a trace of the raw file that libweir-trace.so left: puts the calls of all threads into one order, and numbers in
- * place of addresses. */
+ * Makes a trace of the raw file that libweir-trace.so left: puts the calls of all threads into one order, and numbers
+ * in place of addresses. */
 #ifndef WEIR_TOOL_RAWTRACE_H
 #define WEIR_TOOL_RAWTRACE_H
 
@@ -27,8 +27,8 @@ struct raw_result {
 /** Reads the head. @return false, with a message, if the file is no raw trace. */
 bool raw_look(const char *path, struct raw_about *about);
 
-/** Converts the raw file at `path` to a trace at `to`; without a call in it there is no trace. Failures to write end the
- *  tool; the raw file stays. @return false, with a message, if it is no raw trace. */
+/** Converts the raw file at `path` to a trace at `to`; without a call in it there is no trace. Failures to write end
+ *  the tool; the raw file stays. @return false, with a message, if it is no raw trace. */
 bool raw_convert(const char *path, const char *to, struct raw_result *result);
 
 #endif

@@ -27,7 +27,8 @@ struct settings {
 static const struct argp_option option[] = {
     {"allocator", 'a', "NAME", 0, "replay on this allocator, by its name or its library's path", 1},
     {"repeat", KEY_REPEAT, "N", 0, "make all calls N times in one process; times are medians", 1},
-    {"speed", KEY_SPEED, "full|recorded", 0, "as fast as possible (the default), or with the pauses of the recording", 1},
+    {"speed", KEY_SPEED, "full|recorded", 0, "as fast as possible (the default), or with the pauses of the recording",
+     1},
     {"touch", KEY_TOUCH, "none|first|all", 0,
      "write to blocks: not at all, the first byte and one in each 4 KiB (the default), or every byte", 1},
     {"info", KEY_INFO, NULL, 0, "replay nothing; print what the trace holds", 2},
@@ -105,12 +106,13 @@ static const struct argp argp = {
     .options = option,
     .parser = parse,
     .args_doc = "TRACE",
-    .doc = "Makes the calls of malloc, free and their kind that `weir trace` recorded, without the program, with as many "
-           "threads as it had; then says what they took: time, resident size, and how that compares to what was alive.\v"
-           "Allocators that --allocator knows: weir, glibc, jemalloc, mimalloc, tcmalloc, tbbmalloc, mesh, snmalloc, "
-           "rpmalloc, hardened_malloc; or the path of a library. Without it the calls go to the malloc that this command "
-           "itself runs on, so that `weir run weir replay TRACE` works too.\n\n"
-           "Figures go to standard error, and with --json and --csv to standard output. weir-replay(1) explains them.",
+    .doc =
+        "Makes the calls of malloc, free and their kind that `weir trace` recorded, without the program, with as many "
+        "threads as it had; then says what they took: time, resident size, and how that compares to what was alive.\v"
+        "Allocators that --allocator knows: weir, glibc, jemalloc, mimalloc, tcmalloc, tbbmalloc, mesh, snmalloc, "
+        "rpmalloc, hardened_malloc; or the path of a library. Without it the calls go to the malloc that this command "
+        "itself runs on, so that `weir run weir replay TRACE` works too.\n\n"
+        "Figures go to standard error, and with --json and --csv to standard output. weir-replay(1) explains them.",
 };
 
 /** One line that is the same for each replay of a trace. */

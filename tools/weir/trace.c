@@ -32,7 +32,8 @@ static const struct argp_option option[] = {
     {"allocator", 'a', "NAME", 0, "record on top of this allocator, by its name or its library's path", 1},
     {"no-follow", KEY_NO_FOLLOW, NULL, 0, "do not record programs that the program starts", 1},
     {"quiet", 'q', NULL, 0, "say nothing of the traces made", 2},
-    {"convert", KEY_CONVERT, NULL, 0, "make traces of recordings, FILE.PID.raw, that were left behind; runs nothing", 2},
+    {"convert", KEY_CONVERT, NULL, 0, "make traces of recordings, FILE.PID.raw, that were left behind; runs nothing",
+     2},
     {0},
 };
 
@@ -72,14 +73,15 @@ static const struct argp argp = {
     .options = option,
     .parser = parse,
     .args_doc = "PROGRAM [ARGUMENT...]\n--convert RECORDING...",
-    .doc = "Runs PROGRAM and records its calls of malloc, free and their kind, of all its threads, on whatever allocator "
-           "it runs. The trace is made when it has ended; `weir replay` runs it under any allocator.\v"
-           "Options end at the first word that is none, or at --. A program that PROGRAM starts, or a process that it "
-           "forks, gets a trace of its own, FILE.PID. CPython is told to use malloc (PYTHONMALLOC=malloc) unless you have "
-           "set PYTHONMALLOC.\n\n"
-           "--allocator takes weir, glibc, jemalloc, mimalloc, tcmalloc and other names that `weir replay --help` has, or "
-           "the path of a library; without it the program keeps the allocator that it has.\n\n"
-           "The exit status is the program's, as with `weir run`. weir-trace(1) says more.",
+    .doc =
+        "Runs PROGRAM and records its calls of malloc, free and their kind, of all its threads, on whatever allocator "
+        "it runs. The trace is made when it has ended; `weir replay` runs it under any allocator.\v"
+        "Options end at the first word that is none, or at --. A program that PROGRAM starts, or a process that it "
+        "forks, gets a trace of its own, FILE.PID. CPython is told to use malloc (PYTHONMALLOC=malloc) unless you have "
+        "set PYTHONMALLOC.\n\n"
+        "--allocator takes weir, glibc, jemalloc, mimalloc, tcmalloc and other names that `weir replay --help` has, or "
+        "the path of a library; without it the program keeps the allocator that it has.\n\n"
+        "The exit status is the program's, as with `weir run`. weir-trace(1) says more.",
 };
 
 /* ---- the recordings -------------------------------------------------------------------------------------------- */
@@ -135,31 +137,51 @@ static void tell(const char *to, const struct raw_result *r, const struct raw_ab
                  (unsigned long long)r->mended, plural(r->mended), r->mended == 1 ? "it" : "them");
 }
 
-/** Makes a trace of one recording and removes that. @return whether there is a trace. */
-static bool convert(const struct settings *s, const char *path, const char *to)
+/** What convert_inside() ends with. */
+enum { MADE, EMPTY };
+
+/** The life of the process that converts: a failure to write ends it with a message and TOOL_FAILED. */
+static int convert_inside(const struct settings *s, const char *path, const char *to, const struct raw_about *about)
+{
+    struct raw_result result;
+    if (!raw_convert(path, to, &result))
+        return TOOL_FAILED;
+    unlink(path);
+    if (result.calls > 0 && !s->quiet)
+        tell(to, &result, about);
+    return result.calls > 0 ? MADE : EMPTY;
+}
+
+/** Makes a trace of one recording and removes that; where it cannot, says why and leaves it.
+ *  @return MADE, EMPTY or TOOL_FAILED. */
+static int convert(const struct settings *s, const char *path, const char *to)
 {
     struct raw_about about;
-    struct raw_result result;
+    int status;
     if (!raw_look(path, &about))
-        return false;
+        return TOOL_FAILED;
     if (about.running) {
         tool_say("process %d still runs and is recorded; when it has ended, `weir trace --convert %s` makes its trace",
                  (int)about.pid, path);
-        return false;
+        return TOOL_FAILED;
     }
-    if (!raw_convert(path, to, &result))
-        return false;
-    unlink(path);
-    if (result.calls > 0 && !s->quiet)
-        tell(to, &result, &about);
-    return result.calls > 0;
+    pid_t child = fork();
+    if (child == 0)
+        exit(convert_inside(s, path, to, &about));
+    if (child < 0 || waitpid(child, &status, 0) != child)
+        tool_die("cannot make the trace %s: %m", to);
+    if (WIFEXITED(status) && WEXITSTATUS(status) != TOOL_FAILED)
+        return WEXITSTATUS(status);
+    tool_say("the recording is still there: `weir trace -o TRACE --convert %s` makes a trace of it elsewhere", path);
+    return TOOL_FAILED;
 }
 
 /** A recording's path without ".raw". */
 static char *trace_path(const char *recording)
 {
     size_t length = strlen(recording);
-    size_t cut = length > strlen(SUFFIX) && strcmp(recording + length - strlen(SUFFIX), SUFFIX) == 0 ? strlen(SUFFIX) : 0;
+    size_t cut =
+        length > strlen(SUFFIX) && strcmp(recording + length - strlen(SUFFIX), SUFFIX) == 0 ? strlen(SUFFIX) : 0;
     return text_format("%.*s%s", (int)(length - cut), recording, cut == 0 ? ".trace" : "");
 }
 
@@ -170,7 +192,7 @@ static int convert_main(const struct settings *s)
         tool_die("--output names one trace, but there are several recordings; without it each gets a name of its own");
     for (char **path = s->command; *path != NULL; path++) {
         char *to = s->output != NULL ? text_format("%s", s->output) : trace_path(*path);
-        if (!convert(s, *path, to))
+        if (convert(s, *path, to) == TOOL_FAILED)
             status = TOOL_FAILED;
         free(to);
     }
@@ -183,8 +205,8 @@ static int convert_main(const struct settings *s)
 static char *output_path(const struct settings *s)
 {
     char directory[PATH_MAX];
-    char *name = s->output != NULL ? text_format("%s", s->output)
-                                   : text_format("%s.trace", text_basename(s->command[0]));
+    char *name =
+        s->output != NULL ? text_format("%s", s->output) : text_format("%s.trace", text_basename(s->command[0]));
     char *slash = strrchr(name, '/'), *given = slash != NULL ? text_format("%.*s/", (int)(slash - name), name) : NULL;
     if (realpath(given != NULL ? given : ".", directory) == NULL || access(directory, W_OK | X_OK) != 0)
         tool_die("cannot write the trace %s: %m", name);
@@ -239,14 +261,14 @@ static void make_traces(const struct settings *s, const struct program *p, const
 {
     struct strings list = {0};
     size_t main;
-    bool made = false;
+    bool quiet = false; /* not a word about why there is no trace */
     find_recordings(output, root, &list, &main);
     for (size_t i = 0; i < list.count; i++) {
         char *to = i == main ? text_format("%s", output) : trace_path(list.item[i]);
-        made = convert(s, list.item[i], to) || made;
+        quiet = convert(s, list.item[i], to) != EMPTY || quiet;
         free(to);
     }
-    if (!made) {
+    if (!quiet) {
         tool_say("%s: no call was recorded, so there is no trace", p->path);
         for (size_t i = 0; i < p->notes.count; i++)
             tool_say("note: %s", p->notes.item[i]);

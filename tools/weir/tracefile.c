@@ -223,9 +223,10 @@ static void read_about(struct trace_reader *r)
     if (got < sizeof head)
         tool_die("the trace %s is cut off in its head; record it again", r->path);
     if (get32(head + 8) != FORMAT)
-        tool_die("the trace %s has version %u of the format, and this weir reads version %d; use the weir that made it, "
-                 "or a later one",
-                 r->path, get32(head + 8), FORMAT);
+        tool_die(
+            "the trace %s has version %u of the format, and this weir reads version %d; use the weir that made it, "
+            "or a later one",
+            r->path, get32(head + 8), FORMAT);
     uint32_t length = get32(head + 12);
     if (length > ABOUT_MOST)
         tool_die("the trace %s is damaged: its head says that it is %u bytes long", r->path, length);
@@ -369,6 +370,8 @@ static bool read_call(struct trace_reader *r, struct trace_call *call)
         damaged(r, "a call frees nothing");
     if (call->outcome > TRACE_RELEASED)
         damaged(r, "a call has no outcome that there is");
+    if (r->thread == r->sum.threads)
+        r->sum.threads++;
     r->sum.calls++;
     r->sum.refused += call->outcome == TRACE_REFUSED;
     if (back > 0)
@@ -429,10 +432,7 @@ enum trace_status trace_next(struct trace_reader *r, struct trace_call *call)
                 return TRACE_CUT;
             continue;
         }
-        if (r->thread == r->sum.threads)
-            r->sum.threads++;
-        *call = (struct trace_call){
-            .op = op, .outcome = byte >> OUTCOME_AT, .thread = r->thread, .time = r->sum.time};
+        *call = (struct trace_call){.op = op, .outcome = byte >> OUTCOME_AT, .thread = r->thread, .time = r->sum.time};
         return read_call(r, call) ? TRACE_ONE : TRACE_CUT;
     }
 }

@@ -54,7 +54,7 @@ const char *trace_name(enum trace_op op);
 bool trace_is_aligned(enum trace_op op);
 bool trace_is_realloc(enum trace_op op);
 
-/* ---- writing: every failure ends the tool with a message, and with the file removed -------------------------------- */
+/* ---- writing: every failure ends the tool with a message and removes the file ---------------------------------- */
 
 struct trace_writer;
 
@@ -67,7 +67,7 @@ void trace_put(struct trace_writer *w, const struct trace_call *call);
 /** Ends the file. @return its size in bytes. */
 uint64_t trace_close(struct trace_writer *w);
 
-/* ---- reading: whatever the file holds ------------------------------------------------------------------------------ */
+/* ---- reading: whatever the file holds -------------------------------------------------------------------------- */
 
 struct trace_reader;
 
@@ -89,8 +89,8 @@ enum trace_status { TRACE_ONE, TRACE_OVER, TRACE_CUT };
 /** Opens a trace; ends the tool with a message if it is none, or one of a later version. */
 struct trace_reader *trace_open(const char *path);
 
-/** Reads a call. TRACE_OVER after the last; TRACE_CUT if the file ends before: all calls up to there were given. Not to be
- *  called after either. Ends the tool with a message where the file is damaged. */
+/** Reads a call. TRACE_OVER after the last; TRACE_CUT if the file ends before: all calls up to there were given. Not to
+ *  be called after either. Ends the tool with a message where the file is damaged. */
 enum trace_status trace_next(struct trace_reader *r, struct trace_call *call);
 
 /** Notes a number for the block that the last call made, which calls that free it then carry as old_slot. */

@@ -97,7 +97,7 @@ static void print_command(const struct info *i)
     size_t n;
     json_t *word;
     printf("command      ");
-    json_array_foreach (json_object_get(i->about, "command"), n, word)
+    json_array_foreach(json_object_get(i->about, "command"), n, word)
         printf("%s%s", n > 0 ? " " : "", json_string_value(word) != NULL ? json_string_value(word) : "?");
     printf("\n");
 }
@@ -181,10 +181,10 @@ static void print_json(const struct info *i, const char *path)
         if (i->op[op].count > 0)
             json_object_set_new(functions, trace_name(op), json_integer((json_int_t)i->op[op].count));
     for (uint32_t t = 0; t < s->threads; t++)
-        json_array_append_new(threads, json_pack("{s:I, s:I, s:I, s:I}", "calls", (json_int_t)i->thread[t].calls,
-                                                 "blocks", (json_int_t)i->thread[t].blocks, "bytes",
-                                                 (json_int_t)i->thread[t].bytes, "freed_by_others",
-                                                 (json_int_t)i->thread[t].handed));
+        json_array_append_new(threads,
+                              json_pack("{s:I, s:I, s:I, s:I}", "calls", (json_int_t)i->thread[t].calls, "blocks",
+                                        (json_int_t)i->thread[t].blocks, "bytes", (json_int_t)i->thread[t].bytes,
+                                        "freed_by_others", (json_int_t)i->thread[t].handed));
     const struct {
         const char *name;
         uint64_t value;
