@@ -31,7 +31,9 @@ for file in lib/libweir.so lib/libweir.a lib/libweir-preload.so lib/weir/libweir
     share/bash-completion/completions/weir share/zsh/site-functions/_weir; do
     [ -e "$prefix/$file" ] || echo "not there: $file"
 done >"$scratch/log"
-[ -e "$prefix/lib/libweir-preload.a" ] || [ -e "$prefix/lib/weir/libweir-trace.a" ] && echo 'libweir-preload.a and libweir-trace.a must not be' >>"$scratch/log"
+for file in lib/libweir-preload.a lib/weir/libweir-trace.a; do
+    [ -e "$prefix/$file" ] && echo "$file must not be"
+done >>"$scratch/log"
 [ -s "$scratch/log" ]
 verdict $((1 - $?)) 'libraries, headers, command, manual and completions are where they belong'
 
@@ -64,8 +66,8 @@ verdict $? 'a program runs on libweir.a'
 WEIR_VERBOSE=1 "$prefix/bin/weir" run /bin/true >"$scratch/log" 2>&1 && grep -q 'active in' "$scratch/log"
 verdict $? 'the installed weir run finds its library'
 
-"$prefix/bin/weir" trace -o "$scratch/true.trace" /bin/true >"$scratch/log" 2>&1 &&
-    "$prefix/bin/weir" replay -a weir "$scratch/true.trace" >>"$scratch/log" 2>&1
+"$prefix/bin/weir" trace -o "$scratch/ls.trace" /bin/ls / >"$scratch/log" 2>&1 &&
+    "$prefix/bin/weir" replay -a weir "$scratch/ls.trace" >>"$scratch/log" 2>&1
 verdict $? 'the installed weir trace and weir replay find theirs'
 
 echo "1..$n"

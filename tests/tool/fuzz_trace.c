@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Reads damaged traces, each in a process of its own: fuzz_trace TRACE SCRATCH COUNT SEED. The bytes of the file are
- * changed, or those of its records, which are then compressed again, so that what is behind the checksum is reached too.
+ * changed, or those of its records, which are then compressed again: so what is behind the checksum is reached too.
  * Every reader must end with 0 or with TOOL_FAILED and a message. Linked with the tool's own files. */
 #include "tool.h"
 

@@ -101,9 +101,7 @@ for name in ("jemalloc", "mimalloc", "tcmalloc"):
     if done.returncode == 125 and "cannot find" in done.stderr:
         skip(f"--allocator {name}", "it is not installed")
         continue
-    check(
-        done.stdout == "x\n" and name in about(path)["about"]["allocator"], f"--allocator {name} records on it", done
-    )
+    check(done.stdout == "x\n" and name in about(path)["about"]["allocator"], f"--allocator {name} records on it", done)
 CXX = os.environ.get("CXX") or "c++"
 if shutil.which(CXX.split()[0]):
     source = write(
@@ -208,9 +206,7 @@ check(
 )
 check("no end that was seen" not in done.stderr, "no end was missed", done.stderr)
 info = about(path)
-check(
-    len(info["threads"]) == 9 and info["freed_by_others"] == 80000, "the threads and what they handed over", info
-)
+check(len(info["threads"]) == 9 and info["freed_by_others"] == 80000, "the threads and what they handed over", info)
 first = [next(number for number, row in enumerate(found) if row[0] == thread) for thread in range(9)]
 check(first == sorted(first), "threads are numbered in the order of their first calls", first)
 
@@ -299,7 +295,8 @@ for child in children:
     ]
 check(good == 20, "have traces of their own, which begin at the fork", good, own)
 check(
-    sum(1 for child in children if [row for row in rows(child) if row[3] == 80005]) == 1 and about(child)["about"]["forked"],
+    sum(1 for child in children if [row for row in rows(child) if row[3] == 80005]) == 1
+    and about(child)["about"]["forked"],
     "and hold what was called before _exit",
 )
 found = rows(path)
@@ -309,7 +306,8 @@ check([row[3] for row in found if (row[3] or 0) > 80002] == [80006], "and goes o
 
 shell = trace("sh", "-c", f"{calls}; exec {calls}", name="sh.trace")
 check(
-    len([row for row in rows(shell[1]) if (row[3] or 0) >= 70000]) >= 17 and about(shell[1])["about"]["program"] == os.path.realpath(calls),
+    len([row for row in rows(shell[1]) if (row[3] or 0) >= 70000]) >= 17
+    and about(shell[1])["about"]["program"] == os.path.realpath(calls),
     "after exec the trace is that of the program that the process became",
     shell[0].stderr,
 )
@@ -318,9 +316,14 @@ check(os.path.realpath(calls) in names, "a program that the program starts has i
 done, path = trace("sh", "-c", f"{calls}; :", flags=["--no-follow"], name="alone.trace")
 check(os.path.exists(path) and not others(path), "--no-follow: it has none", done.stderr, others(path))
 done, path = trace(
-    "sh", "-c", "echo $LD_PRELOAD $WEIR_TRACE", flags=["--no-follow"], name="env.trace", env={"LD_PRELOAD": "libm.so.6"}
+    *("sh", "-c", "echo $LD_PRELOAD $WEIR_TRACE"),
+    flags=["--no-follow"],
+    name="env.trace",
+    env={"LD_PRELOAD": "libm.so.6"},
 )
-check("libm.so.6" in done.stdout and "libweir-trace" not in done.stdout, "and the environment is as it was", done.stdout)
+check(
+    "libm.so.6" in done.stdout and "libweir-trace" not in done.stdout, "and the environment is as it was", done.stdout
+)
 
 # ---- ends of every kind
 
@@ -507,7 +510,10 @@ check(
     done.stderr,
 )
 check(
-    "ulimit -f" in done.stderr and "lacks the end" in done.stderr and len(rows(path)) > 50000 and not lives(rows(path))[0],
+    "ulimit -f" in done.stderr
+    and "lacks the end" in done.stderr
+    and len(rows(path)) > 50000
+    and not lives(rows(path))[0],
     "and what was recorded before is there",
     done.stderr,
 )
@@ -521,7 +527,11 @@ script = (
 unshare = subprocess.run(["unshare", "-m", "true"], stderr=subprocess.DEVNULL) if shutil.which("unshare") else None
 if unshare is not None and unshare.returncode == 0 and os.geteuid() == 0:
     done = subprocess.run(
-        ["unshare", "-m", "sh", "-c", script], env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ["unshare", "-m", "sh", "-c", script],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     words = done.stdout.split()
     check(
@@ -533,7 +543,11 @@ if unshare is not None and unshare.returncode == 0 and os.geteuid() == 0:
 else:
     skip("a full disk", "a small file system cannot be mounted here")
 
-early = compile_c("libearly.so", "#include <stdlib.h>\n__attribute__((constructor)) static void f(void) { free(malloc(12345)); }", "-shared", "-fPIC", "-fno-builtin")
+early = compile_c(
+    "libearly.so",
+    "#include <stdlib.h>\n__attribute__((constructor)) static void f(void) { free(malloc(12345)); }",
+    *("-shared", "-fPIC", "-fno-builtin"),
+)
 done, path = trace("true", name="early.trace", env={"LD_PRELOAD": early})
 check([row for row in rows(path) if row[3] == 12345], "calls before main are there", done.stderr)
 
@@ -552,12 +566,19 @@ check(done.returncode == 125 and "which recordings" in done.stderr, "--convert o
 done = weir("trace", "--convert", calls)
 check(done.returncode == 125 and "no recording" in done.stderr, "--convert of another file", done.stderr)
 done = weir("trace", "-a", "nomalloc", "true")
-check(done.returncode == 125 and "'nomalloc'" in done.stderr and "jemalloc" in done.stderr, "an unknown allocator", done.stderr)
+check(
+    done.returncode == 125 and "'nomalloc'" in done.stderr and "jemalloc" in done.stderr,
+    "an unknown allocator",
+    done.stderr,
+)
 static = compile_c("static", "int main(void) { return 4; }", "-static")
 if static:
     done, path = trace(static, name="static.trace")
     check(
-        done.returncode == 4 and "no call was recorded" in done.stderr and "static" in done.stderr and not os.path.exists(path),
+        done.returncode == 4
+        and "no call was recorded" in done.stderr
+        and "static" in done.stderr
+        and not os.path.exists(path),
         "a static program: no trace, and why",
         done.stderr,
     )

@@ -53,6 +53,8 @@ int main(void)
     return 0;
 }
 """
+
+
 def trace(*command, flags=(), name="t.trace", env=None, **more):
     """Records a command. Returns the process and the path of the trace."""
     path = os.path.join(scratch.name, name)
