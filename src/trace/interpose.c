@@ -116,16 +116,14 @@ WR_INLINE void *given(unsigned op, void *block, uint64_t size)
 
 WR_EXPORT void *malloc(size_t size)
 {
-    if (!is_ready())
+    if (wr_unlikely(!is_ready()))
         return early_block(size);
     return given(WR_RAW_MALLOC, next.malloc(size), size);
 }
 
 WR_EXPORT void free(void *block)
 {
-    if (block == NULL || is_early(block))
-        return;
-    if (!is_ready())
+    if (wr_unlikely(block == NULL) || wr_unlikely(is_early(block)) || wr_unlikely(!is_ready()))
         return;
     wr_trace_record(WR_RAW_FREE, (uintptr_t)block, 0);
     next.free(block);

@@ -161,25 +161,36 @@ static void leave(void *arg)
     inside = false;
 }
 
-/* ---- records that do not fit a word ---------------------------------------------------------------------------- */
+/* ---- records with more than a word ---------------------------------------------------------------------------- */
 
-WR_COLD uint64_t *wr_trace_prefix(struct wr_recorder *r, uint64_t *at, uintptr_t *address, uint64_t *size,
-                                  uint64_t *passed)
+WR_NOINLINE uint64_t wr_trace_look(struct wr_recorder *r, bool alone)
 {
-    if (*passed >= WR_RAW_TIME_END) {
-        *at++ = WR_RAW_TIME | *passed << WR_RAW_VALUE_AT;
-        *passed = 0;
+    uint64_t now = wr_raw_ticks() / WR_RAW_TICK, passed = now > r->time ? now - r->time : 0;
+
+    r->untimed = alone ? WR_TRACE_UNTIMED : 0;
+    r->time += passed;
+    return passed;
+}
+
+WR_COLD uint64_t *wr_trace_write_long(struct wr_recorder *r, unsigned op, uintptr_t address, uint64_t size,
+                                      uint64_t passed)
+{
+    uint64_t *at = r->pos;
+
+    if (passed >= WR_RAW_TIME_END) {
+        *at++ = WR_RAW_TIME | passed << WR_RAW_VALUE_AT;
+        passed = 0;
     }
-    if (*size >= WR_RAW_SIZE_END) {
-        *at++ = WR_RAW_SIZE | (*size < WR_RAW_HUGE ? *size : WR_RAW_HUGE) << WR_RAW_VALUE_AT;
-        *size = 0;
+    if (size >= WR_RAW_SIZE_END) {
+        *at++ = WR_RAW_SIZE | (size < WR_RAW_HUGE ? size : WR_RAW_HUGE) << WR_RAW_VALUE_AT;
+        size = 0;
     }
     /* What is no multiple of 8 is no block: a free of it is one of a block that nobody knows. */
-    *address &= ~(uintptr_t)7;
-    if (*address != r->address) {
-        *at++ = WR_RAW_ADDRESS | (uint64_t)*address >> 3 << WR_RAW_VALUE_AT;
-        r->address = *address;
-    }
+    address &= ~(uintptr_t)7;
+    if (address != r->address)
+        *at++ = WR_RAW_ADDRESS | (uint64_t)address >> 3 << WR_RAW_VALUE_AT;
+    r->address = address;
+    *at++ = op | passed << WR_RAW_TIME_AT | size << WR_RAW_SIZE_AT | WR_RAW_NEAR << (WR_RAW_ADDRESS_AT - 3);
     return at;
 }
 

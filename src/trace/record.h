@@ -42,39 +42,31 @@ void wr_trace_begin(void);
  *  a fork, recording that has stopped. Keeps errno. */
 void wr_trace_record_slow(unsigned op, uintptr_t address, uint64_t size);
 
-/** The time to store, as a difference; 0 for none. */
-WR_INLINE uint64_t wr_trace_time(struct wr_recorder *r)
-{
-    bool alone = wr_os_alone();
+/** Looks at the clock. @return the time since r last did, now the last. */
+uint64_t wr_trace_look(struct wr_recorder *r, bool alone);
 
-    if (alone && r->untimed > 0) {
-        r->untimed--;
-        return 0;
-    }
-    uint64_t now = wr_raw_ticks() / WR_RAW_TICK, passed = now > r->time ? now - r->time : 0;
-    r->untimed = alone ? WR_TRACE_UNTIMED : 0;
-    r->time += passed;
-    return passed;
-}
-
-/** The words before a record where something does not fit; changes what then goes into the record.
- *  @return where the record goes. */
-uint64_t *wr_trace_prefix(struct wr_recorder *r, uint64_t *at, uintptr_t *address, uint64_t *size, uint64_t *passed);
+/** Puts down a record that does not fit a word. @return where the next goes. */
+uint64_t *wr_trace_write_long(struct wr_recorder *r, unsigned op, uintptr_t address, uint64_t size, uint64_t passed);
 
 /** Writes a record where r is. pre: r->pos < r->limit. */
 WR_INLINE void wr_trace_write(struct wr_recorder *r, unsigned op, uintptr_t address, uint64_t size)
 {
-    uint64_t *full = r->full, *at = r->pos;
+    uint64_t *full = r->full, *at = r->pos, passed = 0;
+    bool alone = wr_os_alone();
 
     r->limit = NULL;
     atomic_signal_fence(memory_order_seq_cst);
-    uint64_t passed = wr_trace_time(r), distance = address - r->address + WR_RAW_NEAR;
-    if (wr_unlikely(((distance & ~(2 * WR_RAW_NEAR - 8)) | size / WR_RAW_SIZE_END | passed / WR_RAW_TIME_END) != 0)) {
-        at = wr_trace_prefix(r, at, &address, &size, &passed);
-        distance = address - r->address + WR_RAW_NEAR;
+    if (wr_likely(alone && r->untimed > 0))
+        r->untimed--;
+    else
+        passed = wr_trace_look(r, alone);
+    uint64_t distance = address - r->address + WR_RAW_NEAR;
+    if (wr_likely(((distance & ~(2 * WR_RAW_NEAR - 8)) | size / WR_RAW_SIZE_END | passed / WR_RAW_TIME_END) == 0)) {
+        *at++ = op | passed << WR_RAW_TIME_AT | size << WR_RAW_SIZE_AT | distance << (WR_RAW_ADDRESS_AT - 3);
+        r->address = address;
+    } else {
+        at = wr_trace_write_long(r, op, address, size, passed);
     }
-    r->address = address;
-    *at++ = op | passed << WR_RAW_TIME_AT | size << WR_RAW_SIZE_AT | distance << (WR_RAW_ADDRESS_AT - 3);
     atomic_signal_fence(memory_order_seq_cst);
     /* Forked by a signal handler in the midst of this, the child finds another chunk here, or none. */
     if (wr_likely(r->full == full)) {
