@@ -35,6 +35,7 @@ enum {
     SPINS = 100, /* looks before a thread that waits lets others run */
     YIELDS = 1000,
     START_TRIES = 10000, /* milliseconds */
+    ENDING_MOST = 100,   /* milliseconds */
     PAGE_LEAST = 4096,
 };
 
@@ -435,10 +436,10 @@ static void play(struct figures *f)
     f->faults = (uint64_t)(after.ru_minflt - before.ru_minflt);
 }
 
-/** Waits, not for long, until threads that have made their last call are gone. */
+/** Waits, not for long, until threads that have made their last call are gone; an allocator's own may stay. */
 static void let_threads_end(void)
 {
-    for (unsigned looks = 0; looks < 1000 && read_status("\nThreads:") > 1; looks++)
+    for (unsigned looks = 0; looks < ENDING_MOST && read_status("\nThreads:") > 1; looks++)
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 }
 
