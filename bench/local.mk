@@ -9,6 +9,14 @@ EXTRA_PROGRAMS += $(bench_programs)
 CLEANFILES += $(bench_programs)
 EXTRA_DIST += $(bench_scripts)
 
+# Traces for `weir replay`, and what records them again.
+EXTRA_DIST += \
+    bench/traces/cpython.trace \
+    bench/traces/gcc.trace \
+    bench/traces/make \
+    bench/traces/redis.trace \
+    bench/traces/sqlite3.trace
+
 .PHONY: bench
 bench: all $(bench_programs)
 	$(AM_V_at)$(AM_TESTS_ENVIRONMENT) \

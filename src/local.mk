@@ -57,6 +57,7 @@ libweir_la_LDFLAGS = $(library_ldflags) -version-info 0:0:0
 # The same, and the names of the C and C++ libraries. No static archive: it is made to be preloaded, or linked first.
 # No version script: a malloc with a version node would not stand for malloc@GLIBC_2.2.5.
 preload_sources = \
+    src/preload/operators.h \
     src/preload/preload.c \
     src/preload/preload_cxx.c
 
@@ -64,4 +65,23 @@ if PRELOAD
 lib_LTLIBRARIES += libweir-preload.la
 libweir_preload_la_SOURCES = $(weir_sources) $(preload_sources)
 libweir_preload_la_LDFLAGS = $(library_ldflags) -module -avoid-version -shared
+
+# Records the calls of any allocator, for `weir trace`; not a part of Weir's own.
+pkglib_LTLIBRARIES += libweir-trace.la
+libweir_trace_la_SOURCES = \
+    src/base/base.h \
+    src/base/text.c \
+    src/base/text.h \
+    src/os/os.h \
+    src/os/os_linux.c \
+    src/preload/operators.h \
+    src/trace/interpose.c \
+    src/trace/interpose.h \
+    src/trace/operators.c \
+    src/trace/raw.h \
+    src/trace/record.c \
+    src/trace/record.h \
+    src/trace/store.c \
+    src/trace/store.h
+libweir_trace_la_LDFLAGS = $(library_ldflags) -module -avoid-version -shared
 endif

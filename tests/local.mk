@@ -97,9 +97,11 @@ program_tests = \
     tests/tool/completion.py \
     tests/tool/notes.py \
     tests/tool/pages.py \
+    tests/tool/replay.py \
     tests/tool/report.py \
     tests/tool/signals.py \
     tests/tool/status.py \
+    tests/tool/trace.py \
     tests/real/run.py
 
 TESTS += $(lint_tests)
@@ -142,6 +144,7 @@ test_files = \
     tests/lint/exports.libweir \
     tests/lint/exports.preload \
     tests/lint/exports.sh \
+    tests/lint/exports.trace \
     tests/lint/install.sh \
     tests/lint/source.py \
     tests/preload/alignments.c \
@@ -209,7 +212,9 @@ test_files = \
     tests/real/servers.py \
     tests/real/tools.py \
     tests/skip.sh \
+    tests/tool/fuzz_trace.c \
     tests/tool/harness.py \
+    tests/tool/traces.py \
     tests/unit-skipped.sh
 
 .PHONY: lint check-unit check-dist

@@ -5,7 +5,8 @@
 
 # To build; to test.
 # shellcheck disable=SC2034 # used by those who source this
-packages_build=(gcc libc6-dev make autoconf automake libtool pkg-config libjansson-dev python3)
+packages_build=(gcc libc6-dev make autoconf automake libtool pkg-config libjansson-dev libzstd-dev
+    python3)
 # shellcheck disable=SC2034
 packages_test=(g++ clang libcriterion-dev strace gdb binutils file procps perl git xz-utils
     man-db mandoc bash-completion zsh)

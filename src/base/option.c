@@ -117,7 +117,7 @@ static WR_COLD void warn_value(const struct option *o, const char *value)
 static bool is_ours_elsewhere(const char *name)
 {
     return strcmp(name, "WEIR_PRELOAD") == 0 || strncmp(name, "WEIR_TEST_", 10) == 0 ||
-           strcmp(name, "WEIR_LIBDIR") == 0;
+           strcmp(name, "WEIR_LIBDIR") == 0 || strncmp(name, "WEIR_TRACE", 10) == 0;
 }
 
 /** Warns if `entry`, "WEIR_…=…" of the environment, is no option of ours. */

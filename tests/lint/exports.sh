@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# What the two libraries export, need and call. After a wanted change: exports.sh --write, and read the difference.
+# What the libraries export, need and call. After a wanted change: exports.sh --write, and read the difference.
 here=$(cd "$(dirname "$0")" && pwd)
 libs=${WEIR_TEST_BUILD:-.}/.libs
 scratch=$(mktemp -d) || exit 1
@@ -14,7 +14,8 @@ exported() {
 }
 
 if [ "${1-}" = --write ]; then
-    exported libweir.so >"$here/exports.libweir" && exported libweir-preload.so >"$here/exports.preload"
+    exported libweir.so >"$here/exports.libweir" && exported libweir-preload.so >"$here/exports.preload" &&
+        exported libweir-trace.so >"$here/exports.trace"
     exit
 fi
 
@@ -35,11 +36,13 @@ callers='malloc|calloc|realloc|free|memalign|aligned_alloc|posix_memalign|reallo
 callers="$callers|v?[fsd]?n?printf(_chk)?|f(open|close|read|write|puts|puts_unlocked|flush)|puts|putchar|getline"
 callers="$callers|dl(sym|vsym|open)|setlocale|qsort|syslog|opendir|getpwuid|localtime(_r)?"
 
-for name in libweir preload; do
+for name in libweir preload trace; do
     case $name in
     libweir) file=libweir.so but=none ;;
     # malloc_info writes to the caller's stream; operator new that failed looks for the C++ runtime.
     preload) file=libweir-preload.so but='fprintf(_chk)?|fputs|fwrite|dlopen|dlsym' ;;
+    # It finds the functions that it forwards to, with a heap of its own for what that takes.
+    trace) file=libweir-trace.so but='dlopen|dlsym' ;;
     esac
     if ! [ -f "$libs/$file" ]; then
         echo "$libs/$file was not built" >"$scratch/log"

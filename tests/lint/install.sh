@@ -25,12 +25,15 @@ verdict $? 'make install'
 
 # The prefix was chosen at configure; weir.pc knows it.
 prefix=$scratch/root$(sed -n 's/^prefix=//p' "$build/weir.pc")
-for file in lib/libweir.so lib/libweir.a lib/libweir-preload.so lib/pkgconfig/weir.pc include/weir/weir.h \
+for file in lib/libweir.so lib/libweir.a lib/libweir-preload.so lib/weir/libweir-trace.so \
+    libexec/weir/weir-replay lib/pkgconfig/weir.pc include/weir/weir.h \
     include/weir/alloc.h bin/weir share/man/man1/weir.1 share/man/man7/weir.7 share/man/man3/weir_malloc.3 \
     share/bash-completion/completions/weir share/zsh/site-functions/_weir; do
     [ -e "$prefix/$file" ] || echo "not there: $file"
 done >"$scratch/log"
-[ -e "$prefix/lib/libweir-preload.a" ] && echo 'lib/libweir-preload.a must not be' >>"$scratch/log"
+for file in lib/libweir-preload.a lib/weir/libweir-trace.a; do
+    [ -e "$prefix/$file" ] && echo "$file must not be"
+done >>"$scratch/log"
 [ -s "$scratch/log" ]
 verdict $((1 - $?)) 'libraries, headers, command, manual and completions are where they belong'
 
@@ -62,6 +65,10 @@ verdict $? 'a program runs on libweir.a'
 
 WEIR_VERBOSE=1 "$prefix/bin/weir" run /bin/true >"$scratch/log" 2>&1 && grep -q 'active in' "$scratch/log"
 verdict $? 'the installed weir run finds its library'
+
+"$prefix/bin/weir" trace -o "$scratch/ls.trace" /bin/ls / >"$scratch/log" 2>&1 &&
+    "$prefix/bin/weir" replay -a weir "$scratch/ls.trace" >>"$scratch/log" 2>&1
+verdict $? 'the installed weir trace and weir replay find theirs'
 
 echo "1..$n"
 exit $failed

@@ -20,10 +20,13 @@ ALLOWED = {
     "src/front": FRONT,
     "src/preload": FRONT + ("preload",),
     "src/object": FRONT + ("object",),
+    "src/trace": OS + ("preload", "trace"),
     "tools": (),
     "bench": (),
     "examples": (),
 }
+# What the tool shares with the library that it preloads.
+SHARED = {"tools": ("trace/raw.h",)}
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"\n]+)[>"]', re.MULTILINE)
 
 
@@ -36,7 +39,7 @@ def complaint(path, folder, quote, name):
     if name == "config.h":
         allowed = str(path) == "src/base/base.h" or folder == "tools"
         return None if allowed else "config.h comes through base/base.h"
-    if quote == "<":
+    if quote == "<" or name in SHARED.get(folder, ()):
         return None
     if not folder.startswith("src/"):
         target = (ROOT / path.parent / name).resolve()

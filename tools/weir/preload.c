@@ -11,10 +11,15 @@
 #include "binary.h"
 
 #define LIBRARY "libweir-preload.so"
+#define RECORDER "libweir-trace.so"
+#define REPLAYER "weir-replay"
 
 /* Where `make install` puts the library; the build says. */
 #ifndef WEIR_LIBDIR
 #define WEIR_LIBDIR "/usr/local/lib"
+#endif
+#ifndef WEIR_LIBEXECDIR
+#define WEIR_LIBEXECDIR "/usr/local/libexec"
 #endif
 
 /** Ends, naming the cause, if the loader would refuse `path` in LD_PRELOAD. */
@@ -42,9 +47,9 @@ static char *named_library(const char *path, const char *origin)
     return found;
 }
 
-static char *try_place(const char *directory, const char *below)
+static char *try_place(const char *directory, const char *below, const char *name)
 {
-    char *path = text_format("%s%s/%s", directory, below, LIBRARY);
+    char *path = text_format("%s%s/%s", directory, below, name);
     char *found = realpath(path, NULL);
     free(path);
     return found;
@@ -61,14 +66,27 @@ static bool go_up(char *path)
 }
 
 /** In a build tree this tool is DIR/weir or DIR/.libs/weir, and the library in .libs of DIR or of a directory above. */
-static char *find_in_build(const char *own)
+static char *find_in_build(const char *own, const char *below, const char *name)
 {
     enum { LEVELS = 4 };
     char directory[PATH_MAX];
     char *found = NULL;
     snprintf(directory, sizeof directory, "%s", own);
     for (int level = 0; found == NULL && level < LEVELS && go_up(directory); level++)
-        found = try_place(directory, "/.libs");
+        found = try_place(directory, below, name);
+    return found;
+}
+
+/** A file of Weir's: below the build tree, below where this tool is installed, or at `installed`; NULL if nowhere. */
+static char *find_own(const char *name, const char *in_build, const char *below, const char *installed)
+{
+    char own[PATH_MAX] = "";
+    ssize_t length = readlink("/proc/self/exe", own, sizeof own - 1);
+    char *found = length > 0 ? find_in_build(own, in_build, name) : NULL;
+    if (found == NULL && go_up(own) && go_up(own))
+        found = try_place(own, below, name); /* an installation that was moved */
+    if (found == NULL)
+        found = try_place(installed, "", name);
     return found;
 }
 
@@ -79,18 +97,33 @@ char *preload_find(const char *given)
         return named_library(given, "from --library");
     if (variable != NULL && *variable != '\0')
         return named_library(variable, "from WEIR_PRELOAD");
-    char own[PATH_MAX] = "";
-    ssize_t length = readlink("/proc/self/exe", own, sizeof own - 1);
-    char *found = length > 0 ? find_in_build(own) : NULL;
-    if (found == NULL && go_up(own) && go_up(own))
-        found = try_place(own, "/lib"); /* an installation that was moved */
-    if (found == NULL)
-        found = try_place(WEIR_LIBDIR, "");
+    char *found = find_own(LIBRARY, "/.libs", "/lib", WEIR_LIBDIR);
     if (found == NULL)
         tool_die("cannot find " LIBRARY ": it is not in %s, nor beside this tool; `make install` puts it there, "
                  "--library=PATH or WEIR_PRELOAD=PATH names another",
                  WEIR_LIBDIR);
     check_library(found, "found by itself");
+    return found;
+}
+
+char *preload_named(const char *path) { return named_library(path, "from --allocator"); }
+
+char *preload_find_recorder(void)
+{
+    char *found = find_own(RECORDER, "/.libs", "/lib/weir", WEIR_LIBDIR "/weir");
+    if (found == NULL)
+        tool_die("cannot find " RECORDER ": it is not in %s/weir, nor beside this tool; `make install` puts it there",
+                 WEIR_LIBDIR);
+    check_library(found, "found by itself");
+    return found;
+}
+
+char *preload_find_replayer(void)
+{
+    char *found = find_own(REPLAYER, "", "/libexec/weir", WEIR_LIBEXECDIR "/weir");
+    if (found == NULL)
+        tool_die("cannot find " REPLAYER ": it is not in %s/weir, nor beside this tool; `make install` puts it there",
+                 WEIR_LIBEXECDIR);
     return found;
 }
 

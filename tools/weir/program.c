@@ -318,6 +318,13 @@ void program_inspect(struct program *p, char *const argv[], const char *path)
         judge_file(p, p->path, argv + 1, path, 0);
 }
 
+void program_set_python(const struct program *p, struct strings *env, bool children)
+{
+    const char *old = strings_env_get(env, "PYTHONMALLOC");
+    if ((old == NULL || *old == '\0') && !p->free_threaded && !p->foreign && (p->python || children))
+        strings_env_set(env, "PYTHONMALLOC", "malloc");
+}
+
 int program_complain(const struct program *p, const char *name)
 {
     bool searched = strchr(name, '/') == NULL;

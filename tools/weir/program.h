@@ -24,6 +24,10 @@ void program_inspect(struct program *p, char *const argv[], const char *path);
 /** Adds to p->notes what the environment decides: a PYTHONMALLOC that the user set, NULL if none. */
 void program_note_python(struct program *p, const char *pythonmalloc);
 
+/** Lets CPython leave all to malloc, in an environment for p: sets PYTHONMALLOC, which for other programs means
+ *  nothing, unless the user did or p would refuse it. `children`: programs that p starts are meant too. */
+void program_set_python(const struct program *p, struct strings *env, bool children);
+
 /** Says why p cannot be run. @return the tool's exit status, 126 or 127. */
 int program_complain(const struct program *p, const char *name);
 

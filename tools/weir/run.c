@@ -154,15 +154,6 @@ static void add_preload(struct strings *env, const struct settings *s, const cha
     }
 }
 
-/** PYTHONMALLOC reaches Pythons that the program starts, too: leave it out where these do not run on Weir, and where
- *  it is refused. For programs that are no Python it means nothing. */
-static void add_python(struct strings *env, const struct settings *s, const struct program *p)
-{
-    const char *old = strings_env_get(env, "PYTHONMALLOC");
-    if ((old == NULL || *old == '\0') && !p->free_threaded && !p->foreign && (p->python || !s->no_inherit))
-        strings_env_set(env, "PYTHONMALLOC", "malloc");
-}
-
 static struct strings make_environment(const struct settings *s, const struct program *p, const char *library,
                                        const char *report)
 {
@@ -171,7 +162,7 @@ static struct strings make_environment(const struct settings *s, const struct pr
         strings_add(&env, "%s", *entry);
     if (!p->foreign)
         add_preload(&env, s, library, report);
-    add_python(&env, s, p);
+    program_set_python(p, &env, !s->no_inherit);
     return env;
 }
 

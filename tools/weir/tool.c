@@ -53,6 +53,13 @@ void tool_die(const char *format, ...)
     exit(TOOL_FAILED);
 }
 
+void *tool_need(void *memory)
+{
+    if (memory == NULL)
+        tool_die("out of memory");
+    return memory;
+}
+
 void strings_add(struct strings *list, const char *format, ...)
 {
     char **item = realloc(list->item, (list->count + 2) * sizeof *item);

@@ -30,13 +30,16 @@ struct command {
     int (*main)(int argc, char **argv); /* argv[0] is "weir NAME"; returns the exit status; knows --help */
 };
 
-extern const struct command command_run, command_options;
+extern const struct command command_run, command_options, command_trace, command_replay;
 
 /** "weir: TEXT\n" on standard error. */
 void tool_say(const char *format, ...) TOOL_PRINTF(1, 2);
 
 /** tool_say(), then exit(TOOL_FAILED). */
 void tool_die(const char *format, ...) TOOL_PRINTF(1, 2) __attribute__((noreturn));
+
+/** `memory`, or tool_die() if it is NULL. */
+void *tool_need(void *memory);
 
 /** A growing list of strings; `item` is NULL or ends with NULL. The list owns its strings. */
 struct strings {
