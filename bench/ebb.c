@@ -57,7 +57,7 @@ static void find_limits(const struct ebb_report *r, struct limit limit[LIMITS])
         (struct limit){true, over_start(r, EBB_FREE_AGAIN), freed_limit(r->floor_again, r->live_again)};
     limit[LIMIT_TRIMMED] = (struct limit){r->can_trim, over_start(r, EBB_TRIM), quiet_limit(r->floor_again)};
     limit[LIMIT_MAPPINGS] = (struct limit){true, (double)r->mappings, 2000};
-    limit[LIMIT_DRIFT] = (struct limit){r->ratio_least > 0, r->ratio_most / r->ratio_least, 1.3};
+    limit[LIMIT_DRIFT] = (struct limit){r->ratio_later > 0, r->ratio_later / r->ratio_first, 1.3};
 }
 
 static bool is_over(const struct limit *limit) { return limit->applies && limit->figure > limit->most; }
@@ -152,8 +152,8 @@ static json_t *row_json(const struct ebb_report *r, const struct limit limit[LIM
     add_seconds(time, "free_again", r->free_again_ns);
     add_seconds(time, "trim", r->trim_ns);
     json_object_set_new(row, "seconds", time);
-    if (r->ratio_least > 0)
-        json_object_set_new(row, "ratio", json_pack("{s:f, s:f}", "least", r->ratio_least, "most", r->ratio_most));
+    if (r->ratio_later > 0)
+        json_object_set_new(row, "ratio", json_pack("{s:f, s:f}", "first", r->ratio_first, "later", r->ratio_later));
     json_object_set_new(row, "limits", limits_json(limit));
     return row;
 }
@@ -190,7 +190,7 @@ static const char doc[] =
     "  idle          1.1 floor + 2 MiB in a pattern with threads, else as freed\n"
     "  trimmed       1.1 floor + 2 MiB\n"
     "  mappings      2,000\n"
-    "  drift         resident to live is, at its worst, 1.3 times its best\n\n"
+    "  drift         resident to live is, in a later cycle, 1.3 times what it was in the first\n\n"
     "Another allocator: LD_PRELOAD=libjemalloc.so.2 ebb. The status is 0, 1 if --check found a limit broken, 2 if "
     "something failed.";
 

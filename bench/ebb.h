@@ -44,8 +44,8 @@ struct ebb_report {
     uint64_t blocks_freed;                          /* blocks live after the frees, number */
     uint64_t mappings;                              /* most lines in /proc/self/maps, number */
     uint64_t build_ns, free_ns, rebuild_ns, free_again_ns, trim_ns;
-    uint64_t operations;            /* calls of malloc and free, number */
-    double ratio_least, ratio_most; /* (resident - start) / live while `drift` ran; 0 where there is no such figure */
+    uint64_t operations;             /* calls of malloc and free, number */
+    double ratio_first, ratio_later; /* `drift`: most of (resident - start) / live in its first cycle, and after it */
 };
 
 /** One live or empty place of the pattern's table. */

@@ -425,14 +425,13 @@ static void drain_queue(struct ebb_run *run)
 /* A working set of constant size: any block goes, a new one comes, and the sizes drift up and down. Some memory must be
  * lost to holes (Robson, "Bounds for some functions concerning dynamic storage allocation", JACM 1974); that the loss
  * does not grow is what is asked here. */
-static void note_ratio(struct ebb_run *run, size_t held)
+static void note_ratio(struct ebb_run *run, size_t held, bool first)
 {
     struct ebb_report *report = run->report;
     double ratio = ((double)ebb_resident_quickly() - (double)report->resident[EBB_START]) / (double)held;
-    if (report->ratio_least == 0 || ratio < report->ratio_least)
-        report->ratio_least = ratio;
-    if (ratio > report->ratio_most)
-        report->ratio_most = ratio;
+    double *most = first ? &report->ratio_first : &report->ratio_later;
+    if (ratio > *most)
+        *most = ratio;
 }
 
 /** Replaces blocks until `bytes` have been allocated anew; returns what is held. */
@@ -457,21 +456,23 @@ static size_t replace(struct ebb_run *run, size_t held, size_t bytes, size_t mea
     return held;
 }
 
+/** At each mean size the whole set is replaced once, in pieces; a cycle goes through all means. */
 static void build_drifting(struct ebb_run *run)
 {
     static const size_t mean[] = {64, 96, 144, 216, 324, 486, 729, 486, 324, 216, 144, 96};
-    enum { MEANS = sizeof mean / sizeof *mean, PIECES = 8 };
+    enum { MEANS = sizeof mean / sizeof *mean, PIECES = 8, CYCLE = MEANS * PIECES };
+    bool first = run->report->ratio_first == 0;
     uint64_t end = end_ns(run);
     size_t held = 0;
     run->live_slots = compact(run);
     for (size_t i = 0; i < run->live_slots; i++)
         held += run->slot[i].size;
-    for (size_t i = 0; end == 0 ? i < (MEANS + 1) * PIECES : i < PIECES || ebb_now_ns() < end; i++) {
+    for (size_t i = 0; i < PIECES + CYCLE || ebb_now_ns() < end; i++) {
         uint64_t start = ebb_now_ns();
         held = replace(run, held, run->report->bytes / PIECES + 1, mean[i / PIECES % MEANS]);
         *run->fill_ns += ebb_now_ns() - start;
-        if (i >= PIECES) /* since then it is full */
-            note_ratio(run, held);
+        if (i >= PIECES) /* from then on the set is full */
+            note_ratio(run, held, first && i < PIECES + CYCLE);
     }
     say_all(&run->main);
 }
