@@ -10,7 +10,9 @@ bench_ebb_LDADD = $(JANSSON_LIBS) $(ARGP_LIBS) $(BENCH_LIBS)
 
 BENCH_LIBS = -lpthread -ldl -lm
 
-bench_scripts =
+bench_scripts = \
+    bench/ebb-all \
+    bench/ebb-python
 
 check_PROGRAMS += $(bench_programs)
 EXTRA_DIST += $(bench_scripts)
