@@ -319,9 +319,11 @@ static void sample(FILE *file, struct ebb_report *r, int statm, uint64_t start_n
         return;
     text[length] = 0;
     char *second = strchr(text, ' ');
-    long page = sysconf(_SC_PAGESIZE);
+    long pages = second != NULL ? strtol(second, NULL, 10) : 0;
+    if (pages == 0) /* it is about to be gone */
+        return;
     fprintf(file, "%s,%.4f,%ld,%jd,%s\n", ebb_pattern[r->pattern].name, seconds(ebb_now_ns() - start_ns),
-            second != NULL ? strtol(second, NULL, 10) * (page / 1024) : 0,
+            pages * (sysconf(_SC_PAGESIZE) / 1024),
             (intmax_t)(atomic_load_explicit(&r->live, memory_order_relaxed) / 1024),
             ebb_step_name[atomic_load_explicit(&r->step, memory_order_relaxed)]);
 }
