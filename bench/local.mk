@@ -2,8 +2,43 @@
 # Programs that are for measuring alone, and the scripts that run them and print tables. `make bench` builds the
 # programs; `make check` does too, because a test runs each of them.
 
-bench_programs = \
-    bench/ebb
+# In C; each workload is one file.
+bench_workloads = \
+    bench/adversary \
+    bench/aligned \
+    bench/churn \
+    bench/falseshare \
+    bench/handoff \
+    bench/hash \
+    bench/large \
+    bench/pareto \
+    bench/phases \
+    bench/prodcons \
+    bench/regrow \
+    bench/tiny \
+    bench/trees \
+    bench/zeroed
+
+# In C++, which the build has no rules for: see below.
+bench_cxx_workloads = \
+    bench/strings
+
+bench_programs = $(bench_workloads) bench/ebb
+
+bench_adversary_LDADD = $(BENCH_LIBS)
+bench_aligned_LDADD = $(BENCH_LIBS)
+bench_churn_LDADD = $(BENCH_LIBS)
+bench_falseshare_LDADD = $(BENCH_LIBS)
+bench_handoff_LDADD = $(BENCH_LIBS)
+bench_hash_LDADD = $(BENCH_LIBS)
+bench_large_LDADD = $(BENCH_LIBS)
+bench_pareto_LDADD = $(BENCH_LIBS)
+bench_phases_LDADD = $(BENCH_LIBS)
+bench_prodcons_LDADD = $(BENCH_LIBS)
+bench_regrow_LDADD = $(BENCH_LIBS)
+bench_tiny_LDADD = $(BENCH_LIBS)
+bench_trees_LDADD = $(BENCH_LIBS)
+bench_zeroed_LDADD = $(BENCH_LIBS)
 
 bench_ebb_SOURCES = bench/ebb.c bench/ebb.h bench/ebb_measure.c bench/ebb_patterns.c
 bench_ebb_LDADD = $(JANSSON_LIBS) $(ARGP_LIBS) $(BENCH_LIBS)
@@ -15,7 +50,13 @@ bench_scripts = \
     bench/ebb-python
 
 check_PROGRAMS += $(bench_programs)
-EXTRA_DIST += $(bench_scripts)
+check_DATA = $(bench_cxx_workloads)
+CLEANFILES += $(bench_cxx_workloads)
+EXTRA_DIST += $(bench_scripts) bench/bench.h bench/strings.cc
+
+bench/strings: $(srcdir)/bench/strings.cc $(srcdir)/bench/bench.h
+	$(AM_V_GEN)$(MKDIR_P) bench && $(CXX) -std=c++17 -O2 -g -Wall -Wextra -fno-builtin -D_GNU_SOURCE -o $@ \
+	    $(srcdir)/bench/strings.cc -lpthread
 
 .PHONY: bench
-bench: all $(bench_programs)
+bench: all $(bench_programs) $(bench_cxx_workloads)

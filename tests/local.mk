@@ -215,7 +215,7 @@ test_files = \
 .PHONY: lint check-unit check-dist
 
 lint: all
-	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(lint_tests)' check_PROGRAMS= check_LIBRARIES=
+	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(lint_tests)' check_PROGRAMS= check_LIBRARIES= check_DATA=
 
 check-unit:
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(unit_tests) $(unit_scripts)'
