@@ -92,6 +92,7 @@ endif
 program_tests = \
     tests/preload/preload.py \
     tests/abuse/abuse.py \
+    tests/bench/bench.py \
     tests/inject/inject.py \
     tests/tool/cli.py \
     tests/tool/completion.py \
