@@ -23,7 +23,7 @@ bench_workloads = \
 bench_cxx_workloads = \
     bench/strings
 
-bench_programs = $(bench_workloads) bench/ebb
+bench_programs = $(bench_workloads) bench/ebb bench/regret
 
 bench_adversary_LDADD = $(BENCH_LIBS)
 bench_aligned_LDADD = $(BENCH_LIBS)
@@ -43,11 +43,14 @@ bench_zeroed_LDADD = $(BENCH_LIBS)
 bench_ebb_SOURCES = bench/ebb.c bench/ebb.h bench/ebb_measure.c bench/ebb_patterns.c
 bench_ebb_LDADD = $(JANSSON_LIBS) $(ARGP_LIBS) $(BENCH_LIBS)
 
+bench_regret_LDADD = libweir.la
+
 BENCH_LIBS = -lpthread -ldl -lm
 
 bench_scripts = \
     bench/ebb-all \
-    bench/ebb-python
+    bench/ebb-python \
+    bench/regret-plot
 
 EXTRA_PROGRAMS += $(bench_programs)
 if PRELOAD
@@ -63,5 +66,11 @@ bench/strings: $(srcdir)/bench/strings.cc $(srcdir)/bench/bench.h
 	        $(srcdir)/bench/strings.cc -lpthread; \
 	else echo "no C++ compiler, so no $@"; fi
 
-.PHONY: bench
-bench: all $(bench_programs) $(bench_cxx_workloads)
+.PHONY: bench regret-plot
+bench: all
+	$(AM_V_at)$(MAKE) $(AM_MAKEFLAGS) $(bench_programs) $(bench_cxx_workloads)
+
+# The plot in docs/memory.md, of this build on this machine.
+regret-plot: all
+	$(AM_V_at)$(MAKE) $(AM_MAKEFLAGS) bench/regret
+	$(AM_V_GEN)$(srcdir)/bench/regret-plot ./bench/regret $(srcdir)/docs/regret.svg

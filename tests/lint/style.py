@@ -10,7 +10,7 @@ from source import C_FOLDERS, ROOT, c_files, code, files, line_of, read, report
 SCRIPTS = {".sh", ".py", ".mk", ".am", ".ac", ".m4"}
 NO_LIST = {".mk", ".pyc"}
 NAMED_SCRIPTS = ("tools/try", "tools/check", ".ci/run", "autogen.sh", "configure.ac", "Makefile.am", "m4/weir.m4",
-                 "bench/ebb-all", "bench/ebb-python")
+                 "bench/ebb-all", "bench/ebb-python", "bench/regret-plot")
 
 
 def scripts():
