@@ -158,11 +158,18 @@ static json_t *row_json(const struct ebb_report *r, const struct limit limit[LIM
     return row;
 }
 
-static int list_patterns(void)
+static void list_patterns(void)
 {
     for (unsigned i = 0; i < ebb_patterns; i++)
         printf("%-13s %s\n", ebb_pattern[i].name, ebb_pattern[i].help);
-    return 0;
+}
+
+/** Ends the output: what could not be written must not pass for done. */
+static int finish(int status)
+{
+    if (fflush(stdout) != 0 || ferror(stdout))
+        ebb_die("cannot write the output: %s", strerror(errno));
+    return status;
 }
 
 /* ---- arguments ------------------------------------------------------------------------------------------------- */
@@ -422,17 +429,17 @@ int main(int argc, char **argv)
         return measure(argv[1] + strlen(measure_flag));
     argp_err_exit_status = FAILED;
     argp_parse(&argp, argc, argv, 0, NULL, &arguments);
-    if (arguments.list)
-        return list_patterns();
+    if (arguments.list) {
+        list_patterns();
+        return finish(0);
+    }
     FILE *timeline = open_timeline(arguments.timeline);
     json_t *rows = json_array();
     bool broken = run_all(&arguments, timeline, rows);
     if (timeline != NULL && fclose(timeline) != 0)
         ebb_die("cannot write %s: %s", arguments.timeline, strerror(errno));
-    if (arguments.json && (json_dumpf(rows, stdout, JSON_INDENT(2)) != 0 || putchar('\n') == EOF))
-        ebb_die("cannot write the output");
+    if (arguments.json && json_dumpf(rows, stdout, JSON_INDENT(2)) == 0)
+        putchar('\n');
     json_decref(rows);
-    if (fflush(stdout) != 0)
-        ebb_die("cannot write the output: %s", strerror(errno));
-    return arguments.check && broken ? OVER : 0;
+    return finish(arguments.check && broken ? OVER : 0);
 }

@@ -194,7 +194,8 @@ def _():
 def _():
     for args, words in ((("nothing",), "no pattern 'nothing'"), (("--scale=0",), "0.01 to 100"), (("--idle=x",), "'x'"),
                         (("--check=size",), "no limit 'size'"), (("--measure=9",), "own use"), (("-x",), "invalid"),
-                        (("--scale=0.01", "--timeline=/nowhere/x", "fifo"), "/nowhere/x: No such file")):
+                        (("--scale=0.01", "--timeline=/nowhere/x", "fifo"), "/nowhere/x: No such file"),
+                        (("--scale=0.01", "--timeline=/dev/full", "fifo"), "/dev/full: No space")):
         result = ebb(*args)
         expect(result.status == 2 and words in result.err, f"{args}: not '{words}'", result)
 
