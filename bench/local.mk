@@ -1,13 +1,64 @@
 # SPDX-License-Identifier: MIT
-# Programs that are for measuring alone, and the scripts that run them and print tables. A script finds its programs in
-# WEIR_TEST_BUILD/bench, the library in WEIR_PRELOAD.
+# Programs that are for measuring alone, and the scripts that run them and print tables. `make bench` builds the
+# programs; `make check` does too, because a test runs each of them.
 
-bench_programs =
-bench_scripts =
+# In C; each workload is one file.
+bench_workloads = \
+    bench/adversary \
+    bench/aligned \
+    bench/churn \
+    bench/falseshare \
+    bench/handoff \
+    bench/hash \
+    bench/large \
+    bench/pareto \
+    bench/phases \
+    bench/prodcons \
+    bench/regrow \
+    bench/tiny \
+    bench/trees \
+    bench/zeroed
+
+# In C++, which the build has no rules for: see below.
+bench_cxx_workloads = \
+    bench/strings
+
+bench_programs = $(bench_workloads) bench/ebb bench/regret
+
+bench_adversary_LDADD = $(BENCH_LIBS)
+bench_aligned_LDADD = $(BENCH_LIBS)
+bench_churn_LDADD = $(BENCH_LIBS)
+bench_falseshare_LDADD = $(BENCH_LIBS)
+bench_handoff_LDADD = $(BENCH_LIBS)
+bench_hash_LDADD = $(BENCH_LIBS)
+bench_large_LDADD = $(BENCH_LIBS)
+bench_pareto_LDADD = $(BENCH_LIBS)
+bench_phases_LDADD = $(BENCH_LIBS)
+bench_prodcons_LDADD = $(BENCH_LIBS)
+bench_regrow_LDADD = $(BENCH_LIBS)
+bench_tiny_LDADD = $(BENCH_LIBS)
+bench_trees_LDADD = $(BENCH_LIBS)
+bench_zeroed_LDADD = $(BENCH_LIBS)
+
+bench_ebb_SOURCES = bench/ebb.c bench/ebb.h bench/ebb_measure.c bench/ebb_patterns.c
+bench_ebb_LDADD = $(JANSSON_LIBS) $(ARGP_LIBS) $(BENCH_LIBS)
+
+bench_regret_LDADD = libweir.la
+
+BENCH_LIBS = -lpthread -ldl -lm
+
+bench_scripts = \
+    bench/ebb-all \
+    bench/ebb-python \
+    bench/regret-plot
 
 EXTRA_PROGRAMS += $(bench_programs)
-CLEANFILES += $(bench_programs)
-EXTRA_DIST += $(bench_scripts)
+if PRELOAD
+check_PROGRAMS += $(bench_programs)
+check_DATA = $(bench_cxx_workloads)
+endif
+CLEANFILES += $(bench_cxx_workloads)
+EXTRA_DIST += $(bench_scripts) bench/bench.h bench/strings.cc
 
 # Traces for `weir replay`, and what records them again.
 EXTRA_DIST += \
@@ -17,7 +68,17 @@ EXTRA_DIST += \
     bench/traces/redis.trace \
     bench/traces/sqlite3.trace
 
-.PHONY: bench
-bench: all $(bench_programs)
-	$(AM_V_at)$(AM_TESTS_ENVIRONMENT) \
-	for script in $(bench_scripts); do $(srcdir)/$$script || exit; done
+bench/strings: $(srcdir)/bench/strings.cc $(srcdir)/bench/bench.h
+	$(AM_V_GEN)if $(CXX) --version > /dev/null 2>&1; then \
+	    $(MKDIR_P) bench && $(CXX) -std=c++17 -O2 -g -Wall -Wextra -fno-builtin -D_GNU_SOURCE -o $@ \
+	        $(srcdir)/bench/strings.cc -lpthread; \
+	else echo "no C++ compiler, so no $@"; fi
+
+.PHONY: bench regret-plot
+bench: all
+	$(AM_V_at)$(MAKE) $(AM_MAKEFLAGS) $(bench_programs) $(bench_cxx_workloads)
+
+# The plot in docs/memory.md, of this build on this machine.
+regret-plot: all
+	$(AM_V_at)$(MAKE) $(AM_MAKEFLAGS) bench/regret
+	$(AM_V_GEN)$(srcdir)/bench/regret-plot ./bench/regret $(srcdir)/docs/regret.svg

@@ -92,6 +92,7 @@ endif
 program_tests = \
     tests/preload/preload.py \
     tests/abuse/abuse.py \
+    tests/bench/bench.py \
     tests/inject/inject.py \
     tests/tool/cli.py \
     tests/tool/completion.py \
@@ -220,7 +221,7 @@ test_files = \
 .PHONY: lint check-unit check-dist
 
 lint: all
-	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(lint_tests)' check_PROGRAMS= check_LIBRARIES=
+	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(lint_tests)' check_PROGRAMS= check_LIBRARIES= check_DATA=
 
 check-unit:
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(unit_tests) $(unit_scripts)'
