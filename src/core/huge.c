@@ -219,7 +219,7 @@ void wr_huge_free(struct wr_huge *huge)
     if (!withdraw(huge))
         wr_fatal("double free of %p, a block with a mapping of its own", start);
     lock();
-    bool keep = cache.count < CACHE_MOST && (size_t)pages_of(huge->size) <= wr_purge_bound();
+    bool keep = cache.count < CACHE_MOST; /* over the bound the next purge takes it, and learns if that was in vain */
     if (keep)
         cache_push(huge);
     unlock();

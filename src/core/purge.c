@@ -37,15 +37,17 @@ bool wr_purge_zeroes(void) { return zeroes; }
 
 /* Regret: what is purged and soon taken again was purged in vain, and cost more than it gained. A cycle is regretted if
  * more than a tenth of what went back came again. Building and dropping a few times is what programs do, and their
- * memory shall go back each time; but once PATIENCE cycles were regretted with less than a second between them, the
- * program is one that goes on so, and the bound is widened by as much as came again, or to the double. It never lets
- * slack and used pages together exceed the most that was used lately. With each second without regret the widening, and
- * the memory of that peak, shrink by half. */
-enum { WINDOW_MS = 1000, REGRET_SHARE = 10, PATIENCE = 6 };
+ * memory shall go back each time; but once some cycles were regretted with less than a second between them, the program is
+ * one that goes on so, and the bound is widened by as much as came again, or to the double. In a process with threads the
+ * second such cycle is proof enough; one that is single-threaded and falls idle has nobody to narrow the bound again, so
+ * there it takes more. Slack and used pages together never exceed the most that was used lately by more than a quarter.
+ * With each second the widening, and the memory of that peak, shrink by half. */
+enum { WINDOW_MS = 1000, REGRET_SHARE = 10, PATIENCE = 2, PATIENCE_ALONE = 6 };
 
 static struct {
     uint64_t start_ms, returned, refaulted; /* when the window began, and the sums then; guarded by: purging */
     unsigned cycles;                        /* regretted, in a row; guarded by: purging */
+    _Atomic uint64_t end_ms;                /* when the window ends, and the widening shrinks; relaxed */
     _Atomic size_t extra;                   /* pages that the bound is wider; relaxed */
     _Atomic size_t demand;                  /* most pages used lately; relaxed */
 } regret;
@@ -55,8 +57,9 @@ static void store(_Atomic size_t *figure, size_t value) { atomic_store_explicit(
 
 size_t wr_purge_bound(void)
 {
-    size_t used = wr_account_used() >> WR_PAGE_SHIFT, base = wr_max(wr_options.slack >> WR_PAGE_SHIFT, used / 8);
-    return wr_max(base, wr_min(base + load(&regret.extra), load(&regret.demand)));
+    size_t used = wr_account_used() >> WR_PAGE_SHIFT, most = load(&regret.demand) / 4 * 5;
+    size_t extra = wr_min(load(&regret.extra), most > used ? most - used : 0);
+    return wr_max(wr_options.slack >> WR_PAGE_SHIFT, used / 8) + extra;
 }
 
 /** Begins a new window; `ms` have passed since the last one began. pre: purging. */
@@ -69,6 +72,7 @@ static void open_window(uint64_t now_ms, uint64_t ms)
     if (halvings > 0)
         atomic_store_explicit(&wr_account.unmapped, 0, memory_order_relaxed);
     regret.start_ms = now_ms;
+    atomic_store_explicit(&regret.end_ms, now_ms + WINDOW_MS, memory_order_relaxed);
     regret.returned = atomic_load_explicit(&wr_account.returned, memory_order_relaxed);
     regret.refaulted = atomic_load_explicit(&wr_account.refaulted, memory_order_relaxed);
 }
@@ -84,7 +88,7 @@ static void judge(uint64_t now_ms)
         open_window(now_ms, ms);
     } else if (returned > 0 && again > returned / REGRET_SHARE) {
         size_t extra = load(&regret.extra);
-        if (++regret.cycles >= PATIENCE)
+        if (++regret.cycles >= (wr_os_alone() ? PATIENCE_ALONE : PATIENCE))
             store(&regret.extra, wr_min(extra + wr_max(extra, again >> WR_PAGE_SHIFT), load(&regret.demand)));
         open_window(now_ms, 0);
     }
@@ -263,10 +267,17 @@ static size_t purge_to(size_t keep)
     return gone << WR_PAGE_SHIFT;
 }
 
+/** Whether the bound is wider than it should be by now. */
+static bool is_widening_due(void)
+{
+    return load(&regret.extra) > 0 &&
+           wr_os_now_ms() >= atomic_load_explicit(&regret.end_ms, memory_order_relaxed);
+}
+
 void wr_purge_check(void)
 {
     note_demand();
-    if (wr_likely(wr_account_slack() <= wr_purge_bound())) {
+    if (wr_likely(wr_account_slack() <= wr_purge_bound() && !is_widening_due())) {
         wr_arena_reap(SPARES, COLD_PAGES);
         return;
     }
