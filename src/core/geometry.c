@@ -95,7 +95,7 @@ int wr_geometry_aligned_class(size_t size, size_t align)
     if (size > WR_MEDIUM_MAX || align > WR_MEDIUM_MAX)
         return -1;
     for (unsigned c = wr_geometry_class(wr_max(size, align)); c < wr_geometry.classes; c++)
-        if (wr_geometry.class[c].size % align == 0)
+        if ((wr_geometry.class[c].size & (align - 1)) == 0)
             return (int)c;
     return -1;
 }

@@ -163,7 +163,20 @@ void *wr_malloc_slow(size_t size)
     return alloc(size, WR_MIN_ALIGN, false);
 }
 
-void *wr_calloc_slow(size_t size) { return alloc(size, WR_MIN_ALIGN, true); }
+/** A block of the class from this thread's stash, NULL if there is none or a mode is on that must see every call. */
+static void *unstash(unsigned class)
+{
+    struct wr_heap *self = wr_self;
+    if (self->special)
+        return NULL;
+    return wr_geometry_is_small(class) ? wr_fast_pop(&self->stash[class]) : wr_heap_unstash_medium(self, class);
+}
+
+void *wr_calloc_slow(size_t size)
+{
+    void *block = size <= WR_MEDIUM_MAX && !wr_self->special ? unstash(wr_geometry_class(size)) : NULL;
+    return block != NULL ? memset(block, 0, size) : alloc(size, WR_MIN_ALIGN, true);
+}
 
 void *weir_malloc(size_t size) { return wr_fast_malloc(size); }
 
@@ -172,7 +185,11 @@ void *weir_calloc(size_t count, size_t size) { return wr_fast_calloc(count, size
 /** pre: alignment is a power of two. */
 static void *alloc_aligned(size_t alignment, size_t size)
 {
-    return alignment <= WR_MIN_ALIGN ? wr_fast_malloc(size) : alloc(size, alignment, false);
+    if (alignment <= WR_MIN_ALIGN)
+        return wr_fast_malloc(size);
+    int class = wr_self->special ? -1 : wr_geometry_aligned_class(size, alignment);
+    void *block = class >= 0 ? unstash((unsigned)class) : NULL;
+    return block != NULL ? block : alloc(size, alignment, false);
 }
 
 void *weir_aligned_alloc(size_t alignment, size_t size)
