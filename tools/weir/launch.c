@@ -37,8 +37,7 @@ static uint64_t read_resident(int statm)
     return sscanf(text, "%*u %llu", &pages) == 1 ? pages * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
-/** Looks for the library among the mappings. */
-static enum mapped read_mapped(pid_t pid, const char *library)
+enum mapped launch_mapped(pid_t pid, const char *library)
 {
     char path[48], *line = NULL;
     size_t size = 0;
@@ -64,7 +63,7 @@ static void look(struct watch *w, double now)
     /* The list of mappings may be long, and execve changes it at any time: read it at looks 1, 2, 4, 8... */
     w->looks++;
     if ((w->looks & (w->looks - 1)) == 0) {
-        enum mapped mapped = read_mapped(w->pid, w->library);
+        enum mapped mapped = launch_mapped(w->pid, w->library);
         if (mapped != MAPPED_UNKNOWN)
             w->end->mapped = mapped;
     }
@@ -74,19 +73,19 @@ static void look(struct watch *w, double now)
 
 /* ---- its life -------------------------------------------------------------------------------------------------- */
 
-static void run_by_shell(const struct launch *l)
+void launch_by_shell(const char *path, char *const argv[], char *const env[])
 {
     size_t count = 0;
-    while (l->argv[count] != NULL)
+    while (argv[count] != NULL)
         count++;
-    char **argv = calloc(count + 3, sizeof *argv);
-    if (argv == NULL)
+    char **shell = calloc(count + 3, sizeof *shell);
+    if (shell == NULL)
         return;
-    argv[0] = text_format("sh");
-    argv[1] = text_format("%s", l->path);
+    shell[0] = text_format("sh");
+    shell[1] = text_format("%s", path);
     for (size_t i = 1; i < count; i++)
-        argv[i + 1] = l->argv[i];
-    execve("/bin/sh", argv, l->env);
+        shell[i + 1] = argv[i];
+    execve("/bin/sh", shell, env);
 }
 
 /** The child's way to become the program; tells the parent through `out` if it cannot. */
@@ -95,7 +94,7 @@ static void become(const struct launch *l, const struct relay *r, int out)
     relay_restore(r);
     execve(l->path, l->argv, l->env);
     if (errno == ENOEXEC && !l->elf)
-        run_by_shell(l); /* a script without "#!", as execvp(3) does */
+        launch_by_shell(l->path, l->argv, l->env); /* a script without "#!", as execvp(3) does */
     int error = errno;
     if (write(out, &error, sizeof error) < 0)
         _exit(TOOL_FAILED);

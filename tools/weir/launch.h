@@ -32,4 +32,11 @@ struct ending {
  *  @return 0, or after a complaint the exit status for a program that could not be started. */
 int launch(const struct launch *l, struct ending *end);
 
+/** Whether a path with `library` in it is among the mappings of process `pid`; unknown where they cannot be read. */
+enum mapped launch_mapped(pid_t pid, const char *library);
+
+/** Executes the file at `path` as a script of the shell, as execvp(3) does with one that has no "#!". Returns if that
+ *  cannot be. */
+void launch_by_shell(const char *path, char *const argv[], char *const env[]);
+
 #endif

@@ -7,6 +7,8 @@
 
 #include <weir/alloc.h>
 
+#include "launcher.h"
+
 static int help_main(int argc, char **argv);
 
 static const struct argp help_argp = {
@@ -17,8 +19,8 @@ static const struct argp help_argp = {
 static const struct command command_help = {"help", "say more about a command", help_main};
 
 /* In the order of `weir --help`. */
-static const struct command *const command[] = {&command_run, &command_trace, &command_replay, &command_options,
-                                               &command_help};
+static const struct command *const command[] = {&command_run,    &command_compare, &command_trace,
+                                                &command_replay, &command_options, &command_help};
 
 static void print_version(FILE *stream, struct argp_state *state)
 {
@@ -126,6 +128,8 @@ int main(int argc, char **argv)
         print_help(stderr);
         return TOOL_FAILED;
     }
+    if (strcmp(argv[first], LAUNCHER_COMMAND) == 0)
+        return launcher_main(argc - first, argv + first);
     const struct command *c = need_command(argv[first]);
     argv[first] = full_name(c);
     return c->main(argc - first, argv + first);

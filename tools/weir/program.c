@@ -159,11 +159,13 @@ static void judge_libraries(struct program *p, const char *name, const struct bi
     for (size_t i = 0; i < b->needed.count; i++) {
         const char *soname = b->needed.item[i], *allocator = binary_allocator_of(soname);
         judge_python_library(p, soname);
-        if (allocator != NULL)
-            strings_add(&p->notes,
-                        "%s is linked with %s; Weir goes before it, so malloc comes to Weir, but calls that "
-                        "only %s has do not",
-                        name, soname, allocator);
+        if (allocator == NULL)
+            continue;
+        p->linked = allocator;
+        strings_add(&p->notes,
+                    "%s is linked with %s; Weir goes before it, so malloc comes to Weir, but calls that only %s has do "
+                    "not",
+                    name, soname, allocator);
     }
 }
 

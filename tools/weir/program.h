@@ -12,6 +12,7 @@ struct program {
     bool python;            /* CPython, itself or as a script's interpreter */
     bool free_threaded;     /* CPython without the GIL: it refuses PYTHONMALLOC=malloc */
     bool shell;             /* a shell, itself or as a script's interpreter */
+    const char *linked;     /* the allocator whose library it is linked with: "jemalloc"; NULL if none */
     bool foreign;           /* a preloaded library would be refused or break it: run it without */
     char *interpreter;      /* for a script with "#!…env NAME": the file of NAME; else NULL */
     struct strings command; /* with interpreter: what env would give it, up to the script's name */

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT
+ * The small process that starts a measured program; see launcher.h. */
+#include "launcher.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "relay.h"
+
+struct orders {
+    int out;
+    const char *library; /* "" : do not trace */
+    const char *path;
+    char **argv;
+};
+
+static void tell(const struct orders *o, const struct launched_message *m)
+{
+    if (write(o->out, m, sizeof *m) != (ssize_t)sizeof *m)
+        _exit(TOOL_FAILED);
+}
+
+/** Puts the changes up to "--" into the environment. @return the word after it. */
+static char **change_environment(char **word)
+{
+    for (; *word != NULL && strcmp(*word, "--") != 0; word++) {
+        char *equals = strchr(*word, '=');
+        if (equals == NULL)
+            continue;
+        *equals = '\0';
+        if (equals[1] != '\0')
+            setenv(*word, equals + 1, 1);
+        else
+            unsetenv(*word);
+    }
+    return *word != NULL ? word + 1 : word;
+}
+
+/** The child: waits until it is let go, and becomes the program. `error` takes an errno if it cannot. */
+static void become(const struct orders *o, int go, int error)
+{
+    char byte;
+    setpgid(0, 0); /* a program that signals its group must not reach the launcher */
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (read(go, &byte, 1) != 1)
+        _exit(TOOL_FAILED);
+    execve(o->path, o->argv, environ);
+    if (errno == ENOEXEC)
+        launch_by_shell(o->path, o->argv, environ);
+    int why = errno;
+    if (write(error, &why, sizeof why) < 0)
+        _exit(TOOL_FAILED);
+    _exit(TOOL_NOT_FOUND);
+}
+
+/** Exact figures, while the program is held at its very end. */
+static void look_at_end(const struct orders *o, struct launched_message *m)
+{
+    char path[48];
+    unsigned long long pages;
+    m->mapped = launch_mapped(m->pid, o->library);
+    snprintf(path, sizeof path, "/proc/%d/statm", (int)m->pid);
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return;
+    if (fscanf(file, "%*u %llu", &pages) == 1)
+        m->resident = pages * (uint64_t)sysconf(_SC_PAGESIZE);
+    fclose(file);
+}
+
+/** Lets a traced program go on after any stop but its last. */
+static void follow(const struct orders *o, struct launched_message *m)
+{
+    int event = m->status >> 16, number = WSTOPSIG(m->status);
+    if (event == PTRACE_EVENT_EXIT) {
+        look_at_end(o, m);
+        ptrace(PTRACE_CONT, m->pid, 0, 0);
+    } else if (event != PTRACE_EVENT_STOP) {
+        ptrace(PTRACE_CONT, m->pid, 0, (long)number);
+    } else if (number == SIGSTOP || number == SIGTSTP || number == SIGTTIN || number == SIGTTOU) {
+        ptrace(PTRACE_LISTEN, m->pid, 0, 0);
+    } else {
+        ptrace(PTRACE_CONT, m->pid, 0, 0);
+    }
+}
+
+static void wait_for(const struct orders *o, struct launched_message *m)
+{
+    for (;;) {
+        pid_t pid = wait4(m->pid, &m->status, __WALL, &m->usage);
+        if (pid < 0 && errno != EINTR)
+            _exit(TOOL_FAILED);
+        if (pid == m->pid && WIFSTOPPED(m->status))
+            follow(o, m);
+        else if (pid == m->pid)
+            return;
+    }
+}
+
+/** Starts the program and tells so. @return whether it runs. */
+static bool start(const struct orders *o, struct launched_message *m)
+{
+    int go[2], error[2];
+    if (pipe2(go, O_CLOEXEC) != 0 || pipe2(error, O_CLOEXEC) != 0)
+        _exit(TOOL_FAILED);
+    m->pid = fork();
+    if (m->pid < 0)
+        _exit(TOOL_FAILED);
+    if (m->pid == 0)
+        become(o, go[0], error[1]);
+    close(error[1]);
+    if (*o->library != '\0') /* where that is refused, what was seen while it ran has to do */
+        ptrace(PTRACE_SEIZE, m->pid, 0, PTRACE_O_TRACEEXIT);
+    m->time = relay_now();
+    if (write(go[1], "", 1) != 1)
+        _exit(TOOL_FAILED);
+    ssize_t n = read(error[0], &m->error, sizeof m->error);
+    m->what = n == (ssize_t)sizeof m->error ? LAUNCHED_NOT : LAUNCHED_RUNS;
+    tell(o, m);
+    return m->what == LAUNCHED_RUNS;
+}
+
+int launcher_main(int argc, char **argv)
+{
+    struct orders o = {.out = argc > 4 ? atoi(argv[1]) : -1, .library = argc > 4 ? argv[2] : ""};
+    struct launched_message m = {0};
+    if (o.out < 3)
+        tool_die("%s is for the tool's own use; see `weir help compare`", LAUNCHER_COMMAND);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    fcntl(o.out, F_SETFD, FD_CLOEXEC);
+    char **rest = change_environment(argv + 3);
+    if (rest[0] == NULL || rest[1] == NULL)
+        tool_die("%s lacks a program", LAUNCHER_COMMAND);
+    o.path = rest[0];
+    o.argv = rest + 1;
+    if (start(&o, &m)) {
+        wait_for(&o, &m);
+        m.time = relay_now();
+        m.what = LAUNCHED_ENDED;
+        tell(&o, &m);
+    }
+    return 0;
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT
+ * Writes reports; see reports.h. */
+#include "reports.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "json.h"
+#include "table.h"
+
+static bool is_output(const char *path) { return path != NULL && strcmp(path, "-") == 0; }
+
+/** Ends where `path` cannot be written, before hours of work. What is there stays. */
+static void check_path(const char *path)
+{
+    if (path == NULL || is_output(path))
+        return;
+    FILE *stream = fopen(path, "ae");
+    if (stream == NULL)
+        tool_die("cannot write %s: %m", path);
+    bool fresh = ftell(stream) == 0;
+    fclose(stream);
+    if (fresh && strncmp(path, "/dev/", 5) != 0)
+        unlink(path);
+}
+
+void reports_check(const struct reports *r)
+{
+    if (is_output(r->json) + is_output(r->csv) + is_output(r->html) > 1)
+        tool_die("only one report can go to standard output");
+    check_path(r->json);
+    check_path(r->csv);
+}
+
+bool reports_take_output(const struct reports *r)
+{
+    return is_output(r->json) || is_output(r->csv) || is_output(r->html);
+}
+
+static FILE *open_report(const char *path)
+{
+    FILE *stream = is_output(path) ? stdout : fopen(path, "we");
+    if (stream == NULL)
+        tool_die("cannot write %s: %m", path);
+    return stream;
+}
+
+static void close_report(FILE *stream, const char *path)
+{
+    bool good = fflush(stream) == 0 && ferror(stream) == 0;
+    if (stream != stdout)
+        good = fclose(stream) == 0 && good;
+    if (!good)
+        tool_die("cannot write %s: %m", is_output(path) ? "to standard output" : path);
+}
+
+static void write_json(const struct results *list, const char *path)
+{
+    if (!is_output(path)) {
+        results_write(list, path);
+        return;
+    }
+    json_t *o = results_to_json(list);
+    json_print(o, stdout);
+    json_decref(o);
+    close_report(stdout, path);
+}
+
+void reports_write(const struct reports *r, const struct results *list)
+{
+    if (r->json != NULL)
+        write_json(list, r->json);
+    if (r->csv != NULL) {
+        FILE *stream = open_report(r->csv);
+        table_csv(list, stream);
+        close_report(stream, r->csv);
+    }
+}
