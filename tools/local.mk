@@ -12,6 +12,8 @@ weir_SOURCES = \
     tools/weir/compare.c \
     tools/weir/contest.c \
     tools/weir/contest.h \
+    tools/weir/html.c \
+    tools/weir/html.h \
     tools/weir/json.c \
     tools/weir/json.h \
     tools/weir/launch.c \
@@ -23,6 +25,8 @@ weir_SOURCES = \
     tools/weir/main.c \
     tools/weir/map.c \
     tools/weir/map.h \
+    tools/weir/means.c \
+    tools/weir/means.h \
     tools/weir/measure.c \
     tools/weir/measure.h \
     tools/weir/options.c \
@@ -30,6 +34,8 @@ weir_SOURCES = \
     tools/weir/output.h \
     tools/weir/plan.c \
     tools/weir/plan.h \
+    tools/weir/plot.c \
+    tools/weir/plot.h \
     tools/weir/preload.c \
     tools/weir/preload.h \
     tools/weir/program.c \

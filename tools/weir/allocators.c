@@ -40,6 +40,9 @@ static const struct known {
     {"tcmalloc", WEIR_TCMALLOC, {"libtcmalloc_minimal.so*", "libtcmalloc.so*"}},
 };
 
+#define NAME_LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._+-"
+enum { NAME_MOST = 20 };
+
 /* ---- one library ----------------------------------------------------------------------------------------------- */
 
 /** Why `path` cannot be preloaded as an allocator; NULL if it can. */
@@ -231,6 +234,8 @@ static void add_given(struct allocators *list, const struct choice *choice)
             tool_die("--with takes NAME=PATH, as in --with mine=/opt/mine/libmine.so, not '%s'", text);
         char *name = text_format("%.*s", (int)(equals - text), text), *path = realpath(equals + 1, NULL);
         const char *why = path == NULL ? strerror(errno) : refusal(path);
+        if (strlen(name) > NAME_MOST || name[strspn(name, NAME_LETTERS)] != '\0')
+            tool_die("--with: a name has up to %d letters, digits and any of ._+-, which '%s' is not", NAME_MOST, name);
         if (why != NULL)
             tool_die("cannot compare with %s: %s: %s", name, equals + 1, why);
         if (strcmp(name, "glibc") == 0 || strcmp(name, "pymalloc") == 0)

@@ -5,9 +5,12 @@
 
 #include "tool.h"
 
-/** What argv[0], an absolute path, writes to standard output, at most 1 MiB of it; NULL unless it succeeds. Its errors
+/** What argv[0], an absolute path, writes to standard output, at most 4 MiB of it; NULL unless it succeeds. Its errors
  *  are thrown away, its input is empty, and no allocator is preloaded into it. The caller frees. */
 char *child_output(char *const argv[]);
+
+/** The same, with `input` as its standard input. */
+char *child_filter(char *const argv[], const char *input);
 
 /** Runs `line` by the shell, in `directory` (NULL: here), its output on the tool's standard error, no allocator
  *  preloaded. @return its exit status, 128 and more after a signal. */

@@ -11,6 +11,7 @@
 #include "measure.h"
 #include "output.h"
 #include "relay.h"
+#include "shell.h"
 
 /** What is known of one allocator beyond its row. */
 struct entrant {
@@ -254,6 +255,15 @@ static char *utc_now(void)
     return text_format("%s", text);
 }
 
+static char *environment_text(const struct contest *c, const struct allocator *a)
+{
+    struct strings change = {0};
+    allocator_environment(a, c->subject->python, c->subject->program.linked != NULL, &change);
+    char *text = shell_line(change.item);
+    strings_free(&change);
+    return text;
+}
+
 static struct result *make_result(const struct contest *c)
 {
     struct result *r = calloc(1, sizeof *r);
@@ -265,6 +275,7 @@ static struct result *make_result(const struct contest *c)
     for (size_t i = 0; i < r->rows; i++) {
         r->row[i].allocator = text_format("%s", c->allocators->item[i].name);
         r->row[i].version = text_format("%s", c->allocators->item[i].version);
+        r->row[i].environment = environment_text(c, &c->allocators->item[i]);
     }
     for (size_t i = 0; i < c->allocators->absent.count; i++)
         strings_add(&r->absent, "%s", c->allocators->absent.item[i]);

@@ -6,7 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "html.h"
 #include "json.h"
+#include "plot.h"
 #include "table.h"
 
 static bool is_output(const char *path) { return path != NULL && strcmp(path, "-") == 0; }
@@ -31,6 +33,13 @@ void reports_check(const struct reports *r)
         tool_die("only one report can go to standard output");
     check_path(r->json);
     check_path(r->csv);
+    check_path(r->plot);
+    check_path(r->html);
+    if (r->plot != NULL)
+        plot_check(r->plot);
+    if (r->html != NULL && !plot_possible())
+        tool_say("note: the page of --html will have no plots: gnuplot is not in PATH (on Debian: apt-get install "
+                 "gnuplot-nox)");
 }
 
 bool reports_take_output(const struct reports *r)
@@ -76,4 +85,11 @@ void reports_write(const struct reports *r, const struct results *list)
         table_csv(list, stream);
         close_report(stream, r->csv);
     }
+    if (r->html != NULL) {
+        FILE *stream = open_report(r->html);
+        html_write(list, stream);
+        close_report(stream, r->html);
+    }
+    if (r->plot != NULL && list->count > 0)
+        plot_file(list->item[0], r->plot);
 }

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <weir/alloc.h>
 
@@ -41,6 +40,7 @@ void result_free(struct result *r)
         struct row *row = &r->row[i];
         free(row->allocator);
         free(row->version);
+        free(row->environment);
         free(row->problem);
         free(row->differs);
         free(row->run);
@@ -140,6 +140,7 @@ static json_t *row_json(const struct result *r, const struct row *row)
     json_t *o = json_object();
     json_object_set_new(o, "allocator", json_text(row->allocator));
     json_object_set_new(o, "version", json_text(row->version));
+    json_object_set_new(o, "environment", json_text(row->environment));
     json_object_set_new(o, "problem", maybe_text(row->problem));
     json_object_set_new(o, "output_differs", maybe_text(row->differs));
     json_object_set_new(o, "summary", summary_json(r, row));
@@ -187,7 +188,8 @@ void results_write(const struct results *list, const char *path)
     FILE *stream = fopen(file ? temporary : path, "we");
     if (stream == NULL)
         tool_die("cannot write %s: %m", file ? temporary : path);
-    json_print(o, stream);
+    json_dumpf(o, stream, JSON_COMPACT | JSON_REAL_PRECISION(8)); /* a hundred results are a megabyte or two */
+    fputc('\n', stream);
     bool good = ferror(stream) == 0;
     good = fclose(stream) == 0 && good;
     if (!good || (file && rename(temporary, path) != 0))
@@ -225,6 +227,7 @@ static void read_row(struct row *row, const json_t *o)
     json_t *value;
     row->allocator = text_of(o, "allocator");
     row->version = text_of(o, "version");
+    row->environment = text_of(o, "environment");
     row->problem = maybe_text_of(o, "problem");
     row->differs = maybe_text_of(o, "output_differs");
     json_array_foreach(json_object_get(o, "runs"), i, value)

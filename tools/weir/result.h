@@ -39,7 +39,8 @@ struct run {
 /** One allocator. */
 struct row {
     char *allocator;
-    char *version; /* of its library, "" if unknown */
+    char *version;     /* of its library, "" if unknown */
+    char *environment; /* what put the program on it, as one would type it: "LD_PRELOAD=/usr/lib/libx.so" */
     char *problem; /* why it has no more runs, NULL if nothing went wrong: "ended by signal 11, Segmentation fault" */
     char *differs; /* how its output differs from the reference's, NULL if it does not */
     struct run *run;

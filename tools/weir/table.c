@@ -34,7 +34,8 @@ static char *next_buffer(void)
     return buffer[next++ % TOOL_COUNT(buffer)];
 }
 
-const char *table_number(double value)
+/** As short as it can be said: "1.234", "12.3", "12345". */
+static const char *short_number(double value)
 {
     char *text = next_buffer();
     int digits = value >= 1000 || value == 0 ? 0 : value >= 100 ? 1 : value >= 10 ? 2 : 3;
@@ -42,11 +43,12 @@ const char *table_number(double value)
     return text;
 }
 
-const char *table_title(enum figure figure)
+const char *table_figure(enum figure figure, double value)
 {
     char *text = next_buffer();
-    const struct figure_name *name = &figure_name[figure];
-    snprintf(text, TEXT_MOST, "%s%s%s", name->title, *name->unit != '\0' ? " " : "", name->unit);
+    if (figure != FIGURE_MINOR && figure != FIGURE_MAJOR)
+        return short_number(value / figure_name[figure].scale);
+    snprintf(text, TEXT_MOST, "%.0f", value);
     return text;
 }
 
@@ -131,22 +133,15 @@ static void print_row(const struct result *r, const struct row *row, uint64_t mo
     for (size_t i = 0; i < TOOL_COUNT(column); i++) {
         const struct column *c = &column[i];
         struct cell cell = stats_cell(r, row, c->figure);
-        double scale = figure_name[c->figure].scale;
-        fprintf(stream, " %*s", c->width, table_number(cell.median / scale));
+        fprintf(stream, " %*s", c->width, table_figure(c->figure, cell.median));
         if (c->deviation)
-            fprintf(stream, " %6s", table_number(cell.deviation / scale));
+            fprintf(stream, " %6s", table_figure(c->figure, cell.deviation));
         if (c->ratio)
             print_ratio(&cell, style, stream);
     }
     fputs("  ", stream);
     print_sparks(row, most, style, stream);
     fputc('\n', stream);
-}
-
-static void print_names(const struct strings *names, FILE *stream)
-{
-    for (size_t i = 0; i < names->count; i++)
-        fprintf(stream, "%s%s", i == 0 ? "" : i + 1 == names->count ? " and " : ", ", names->item[i]);
 }
 
 static void print_legend(const struct result *r, FILE *stream)
@@ -182,11 +177,8 @@ void table_print(const struct result *r, FILE *stream)
     }
     for (size_t i = 0; i < r->notes.count; i++)
         fprintf(stream, "Note: %s.\n", r->notes.item[i]);
-    if (r->absent.count > 0) {
-        fputs("Not on this machine: ", stream);
-        print_names(&r->absent, stream);
-        fputs(".\n", stream);
-    }
+    if (r->absent.count > 0)
+        fprintf(stream, "Not on this machine: %s.\n", strings_join(&r->absent));
     if (r->partial)
         fprintf(stream, "INTERRUPTED: of %u rounds only what was done is here.\n", r->rounds);
 }

@@ -12,10 +12,7 @@ void table_print(const struct result *r, FILE *stream);
 /** One line for each run of each allocator; a line of headings first. */
 void table_csv(const struct results *list, FILE *stream);
 
-/** A figure as short as it can be said: "1.234", "12.3", "12345". In one of four buffers in turn. */
-const char *table_number(double value);
-
-/** Of count figures the title with its unit: "peak MiB". In one of four buffers in turn. */
-const char *table_title(enum figure figure);
+/** A figure in its unit, as short as it can be said: "1.234", "12.35", "12345". In one of four buffers in turn. */
+const char *table_figure(enum figure figure, double value);
 
 #endif

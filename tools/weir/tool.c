@@ -81,6 +81,17 @@ void strings_free(struct strings *list)
     *list = (struct strings){0};
 }
 
+const char *strings_join(const struct strings *list)
+{
+    char *text = text_format("%s", "");
+    for (size_t i = 0; i < list->count; i++) {
+        char *longer = text_format("%s%s%s", text, i == 0 ? "" : i + 1 == list->count ? " and " : ", ", list->item[i]);
+        free(text);
+        text = longer;
+    }
+    return text;
+}
+
 /** The place of "NAME=…" in list, or list->count. */
 static size_t env_find(const struct strings *list, const char *name)
 {

@@ -50,6 +50,9 @@ struct strings {
 void strings_add(struct strings *list, const char *format, ...) TOOL_PRINTF(2, 3);
 void strings_free(struct strings *list);
 
+/** The strings as a list for people: "a, b and c". Kept to the end of the process. */
+const char *strings_join(const struct strings *list);
+
 /** A list of "NAME=VALUE", as an environment: value of `name` or NULL; set replaces or adds. */
 const char *strings_env_get(const struct strings *list, const char *name);
 void strings_env_set(struct strings *list, const char *name, const char *value);

@@ -18,7 +18,7 @@
 #include "measure.h"
 #include "relay.h"
 
-enum { CURVE_MOST = 400 };
+enum { CURVE_MOST = 150 };
 
 /* How long a server may take to be ready, and to end after its signal; and between two tries of its port. Seconds. */
 static const double ready_patience = 60, end_patience = 20, ready_step = 0.01;
