@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: MIT
 bin_PROGRAMS += weir
 weir_SOURCES = \
+    tools/weir/against.c \
+    tools/weir/against.h \
     tools/weir/allocators.c \
     tools/weir/allocators.h \
+    tools/weir/bench.c \
     tools/weir/binary.c \
     tools/weir/binary.h \
     tools/weir/child.c \
@@ -32,6 +35,8 @@ weir_SOURCES = \
     tools/weir/options.c \
     tools/weir/output.c \
     tools/weir/output.h \
+    tools/weir/page.c \
+    tools/weir/page.h \
     tools/weir/plan.c \
     tools/weir/plan.h \
     tools/weir/plot.c \
@@ -62,6 +67,8 @@ weir_SOURCES = \
     tools/weir/shell.h \
     tools/weir/stats.c \
     tools/weir/stats.h \
+    tools/weir/suite.c \
+    tools/weir/suite.h \
     tools/weir/table.c \
     tools/weir/table.h \
     tools/weir/tool.c \

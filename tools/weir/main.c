@@ -19,7 +19,7 @@ static const struct argp help_argp = {
 static const struct command command_help = {"help", "say more about a command", help_main};
 
 /* In the order of `weir --help`. */
-static const struct command *const command[] = {&command_run,    &command_compare, &command_trace,
+static const struct command *const command[] = {&command_run,    &command_compare, &command_bench, &command_trace,
                                                 &command_replay, &command_options, &command_help};
 
 static void print_version(FILE *stream, struct argp_state *state)

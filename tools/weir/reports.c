@@ -11,12 +11,12 @@
 #include "plot.h"
 #include "table.h"
 
-static bool is_output(const char *path) { return path != NULL && strcmp(path, "-") == 0; }
+bool reports_is_output(const char *path) { return path != NULL && strcmp(path, "-") == 0; }
 
 /** Ends where `path` cannot be written, before hours of work. What is there stays. */
 static void check_path(const char *path)
 {
-    if (path == NULL || is_output(path))
+    if (path == NULL || reports_is_output(path))
         return;
     FILE *stream = fopen(path, "ae");
     if (stream == NULL)
@@ -29,7 +29,7 @@ static void check_path(const char *path)
 
 void reports_check(const struct reports *r)
 {
-    if (is_output(r->json) + is_output(r->csv) + is_output(r->html) > 1)
+    if (reports_is_output(r->json) + reports_is_output(r->csv) + reports_is_output(r->html) > 1)
         tool_die("only one report can go to standard output");
     check_path(r->json);
     check_path(r->csv);
@@ -44,12 +44,12 @@ void reports_check(const struct reports *r)
 
 bool reports_take_output(const struct reports *r)
 {
-    return is_output(r->json) || is_output(r->csv) || is_output(r->html);
+    return reports_is_output(r->json) || reports_is_output(r->csv) || reports_is_output(r->html);
 }
 
 static FILE *open_report(const char *path)
 {
-    FILE *stream = is_output(path) ? stdout : fopen(path, "we");
+    FILE *stream = reports_is_output(path) ? stdout : fopen(path, "we");
     if (stream == NULL)
         tool_die("cannot write %s: %m", path);
     return stream;
@@ -61,12 +61,12 @@ static void close_report(FILE *stream, const char *path)
     if (stream != stdout)
         good = fclose(stream) == 0 && good;
     if (!good)
-        tool_die("cannot write %s: %m", is_output(path) ? "to standard output" : path);
+        tool_die("cannot write %s: %m", reports_is_output(path) ? "to standard output" : path);
 }
 
 static void write_json(const struct results *list, const char *path)
 {
-    if (!is_output(path)) {
+    if (!reports_is_output(path)) {
         results_write(list, path);
         return;
     }

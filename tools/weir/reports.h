@@ -10,6 +10,9 @@ struct reports {
     const char *json, *csv, *plot, *html;
 };
 
+/** Whether the path stands for standard output. */
+bool reports_is_output(const char *path);
+
 /** Before the work: complains and ends if a report could not be written, or needs a program that is not there. */
 void reports_check(const struct reports *r);
 

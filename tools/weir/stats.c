@@ -87,27 +87,30 @@ static bool divide(double a, double b, double *ratio)
     return true;
 }
 
-static struct ratio paired(const struct row *row, const struct row *reference, enum figure figure)
+static double *make_list(size_t count)
 {
-    double *ratio = calloc(row->runs + 1, sizeof *ratio);
-    size_t count = 0;
-    if (ratio == NULL)
+    double *list = calloc(count + 1, sizeof *list);
+    if (list == NULL)
         tool_die("out of memory");
+    return list;
+}
+
+/** The ratios of the runs of the same rounds; the caller frees. */
+static double *ratios(const struct row *row, const struct row *reference, enum figure figure, size_t *count)
+{
+    double *ratio = make_list(row->runs);
+    *count = 0;
     for (size_t i = 0; i < row->runs; i++)
         for (size_t k = 0; k < reference->runs; k++)
             if (row->run[i].round == reference->run[k].round &&
-                divide(row->run[i].figure[figure], reference->run[k].figure[figure], &ratio[count]))
-                count++;
-    struct ratio r = stats_ratio(ratio, count);
-    free(ratio);
-    return r;
+                divide(row->run[i].figure[figure], reference->run[k].figure[figure], &ratio[*count]))
+                ++*count;
+    return ratio;
 }
 
 static double *values(const struct row *row, enum figure figure)
 {
-    double *value = calloc(row->runs + 1, sizeof *value);
-    if (value == NULL)
-        tool_die("out of memory");
+    double *value = make_list(row->runs);
     for (size_t i = 0; i < row->runs; i++)
         value[i] = row->run[i].figure[figure];
     return value;
@@ -121,33 +124,61 @@ struct cell stats_cell(const struct result *r, const struct row *row, enum figur
     double *value = values(row, figure);
     cell.median = stats_median(value, row->runs);
     cell.deviation = stats_deviation(value, row->runs, cell.median);
-    if (row != r->row)
-        cell.ratio = paired(row, r->row, figure);
     free(value);
+    if (row != r->row) {
+        size_t count;
+        double *ratio = ratios(row, r->row, figure, &count);
+        cell.ratio = stats_ratio(ratio, count);
+        free(ratio);
+    }
     return cell;
 }
 
-struct ratio stats_against(const struct row *now, const struct row *before, enum figure figure)
+/** A median with all that tells how far it can be trusted. */
+struct spread {
+    size_t count;
+    double median, deviation, low, high;
+};
+
+static struct spread spread_of(double *value, size_t count)
 {
-    double *new_value = values(now, figure), *old_value = values(before, figure);
-    size_t pairs = now->runs < before->runs ? now->runs : before->runs;
-    struct ratio r = {0};
-    double old_median = stats_median(old_value, before->runs), new_median = stats_median(new_value, now->runs);
-    if (pairs > 0 && divide(new_median, old_median, &r.median)) {
-        double *n = sorted(new_value, now->runs), *o = sorted(old_value, before->runs);
-        size_t n_cut = interval_cut(now->runs), o_cut = interval_cut(before->runs);
-        double scale = old_median > 0 ? old_median : 1;
-        r.pairs = pairs;
-        r.deviation =
-            (stats_deviation(n, now->runs, new_median) + stats_deviation(o, before->runs, old_median)) / scale;
-        r.low = o[before->runs - 1 - o_cut] > 0 ? n[n_cut] / o[before->runs - 1 - o_cut] : 1;
-        r.high = o[o_cut] > 0 ? n[now->runs - 1 - n_cut] / o[o_cut] : 1;
-        double noise = r.deviation > least_difference ? r.deviation : least_difference;
-        r.beyond = pairs >= STATS_ROUNDS_LEAST && (r.low > 1 || r.high < 1) && fabs(r.median - 1) > noise;
-        free(n);
-        free(o);
+    struct spread s = {.count = count};
+    if (count > 0) {
+        double *v = sorted(value, count);
+        size_t cut = interval_cut(count);
+        s.median = stats_median(v, count);
+        s.deviation = stats_deviation(v, count, s.median);
+        s.low = v[cut];
+        s.high = v[count - 1 - cut];
+        free(v);
     }
-    free(new_value);
-    free(old_value);
+    free(value);
+    return s;
+}
+
+/** What is compared of a row: its ratios, or the figures themselves. */
+static struct spread spread_of_row(const struct result *r, const struct row *row, enum figure figure, bool as_ratio)
+{
+    size_t count = row->runs;
+    double *value = as_ratio ? ratios(row, r->row, figure, &count) : values(row, figure);
+    return spread_of(value, count);
+}
+
+struct ratio stats_against(const struct result *now, const struct row *now_row, const struct result *before,
+                           const struct row *before_row, enum figure figure)
+{
+    bool as_ratio =
+        now_row != now->row && before_row != before->row && strcmp(now->row->allocator, before->row->allocator) == 0;
+    struct spread n = spread_of_row(now, now_row, figure, as_ratio);
+    struct spread o = spread_of_row(before, before_row, figure, as_ratio);
+    struct ratio r = {0};
+    if (n.count == 0 || o.count == 0 || o.low <= 0 || !divide(n.median, o.median, &r.median))
+        return r;
+    r.pairs = n.count < o.count ? n.count : o.count;
+    r.deviation = (n.deviation + o.deviation) / o.median;
+    r.low = n.low / o.high;
+    r.high = n.high / o.low;
+    double noise = r.deviation > least_difference ? r.deviation : least_difference;
+    r.beyond = r.pairs >= STATS_ROUNDS_LEAST && (r.low > 1 || r.high < 1) && fabs(r.median - 1) > noise;
     return r;
 }

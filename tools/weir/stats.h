@@ -35,7 +35,10 @@ struct cell {
 
 struct cell stats_cell(const struct result *r, const struct row *row, enum figure figure);
 
-/** Old figures against new ones, of runs that are no pairs: the ratio is new to old. */
-struct ratio stats_against(const struct row *now, const struct row *before, enum figure figure);
+/** Old against new, of runs that are no pairs: the ratio is that of the new median to the old. Compared are the rows'
+ *  ratios to their references where these have the same name, else the figures. Beyond noise is what has intervals, as
+ *  above, that do not overlap, and is further from 1 than 1 % and than both deviations together. */
+struct ratio stats_against(const struct result *now, const struct row *now_row, const struct result *before,
+                           const struct row *before_row, enum figure figure);
 
 #endif

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "means.h"
 #include "stats.h"
 
 enum { SPARKS = 12, TEXT_MOST = 48 };
@@ -181,6 +182,26 @@ void table_print(const struct result *r, FILE *stream)
         fprintf(stream, "Not on this machine: %s.\n", strings_join(&r->absent));
     if (r->partial)
         fprintf(stream, "INTERRUPTED: of %u rounds only what was done is here.\n", r->rounds);
+}
+
+void table_means(const struct results *list, FILE *stream)
+{
+    static const enum figure figure[] = {FIGURE_WALL, FIGURE_PEAK, FIGURE_END, FIGURE_INTEGRAL};
+    struct means m = means_of(list);
+    fprintf(stream, "Geometric means of the ratios to %s, less is better\n\n%-15s", m.reference, "allocator");
+    for (size_t i = 0; i < TOOL_COUNT(figure); i++)
+        fprintf(stream, " %10s", figure_name[figure[i]].title);
+    fputs(" benchmarks\n", stream);
+    for (size_t k = 0; k < m.count; k++) {
+        fprintf(stream, "%-15s", m.item[k].allocator);
+        for (size_t i = 0; i < TOOL_COUNT(figure); i++)
+            if (m.item[k].count[figure[i]] > 0)
+                fprintf(stream, " %10.3f", m.item[k].ratio[figure[i]]);
+            else
+                fprintf(stream, " %10s", "");
+        fprintf(stream, " %10zu\n", m.item[k].count[FIGURE_WALL]);
+    }
+    free(m.item);
 }
 
 /* ---- CSV -------------------------------------------------------------------------------------------------------- */

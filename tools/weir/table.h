@@ -9,6 +9,9 @@
  *  NO_COLOR is not set. */
 void table_print(const struct result *r, FILE *stream);
 
+/** A table of geometric means over all results. */
+void table_means(const struct results *list, FILE *stream);
+
 /** One line for each run of each allocator; a line of headings first. */
 void table_csv(const struct results *list, FILE *stream);
 

@@ -30,7 +30,7 @@ struct command {
     int (*main)(int argc, char **argv); /* argv[0] is "weir NAME"; returns the exit status; knows --help */
 };
 
-extern const struct command command_run, command_compare, command_options, command_trace, command_replay;
+extern const struct command command_run, command_compare, command_bench, command_options, command_trace, command_replay;
 
 /** "weir: TEXT\n" on standard error. */
 void tool_say(const char *format, ...) TOOL_PRINTF(1, 2);

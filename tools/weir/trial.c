@@ -102,12 +102,15 @@ static struct job make_job(const struct trial *t, const struct subject *s, const
                         .interval = s->interval};
 }
 
-static void must_start(int error, const char *path)
+/** Starts it. @return false, with the trial's problem set, if it cannot be. */
+static bool start(struct trial *t, struct process *p, const struct job *job)
 {
+    int error = process_start(p, job);
     if (error == ENOENT)
-        tool_die("cannot run %s: the interpreter or loader that it names is not there", path);
-    if (error != 0)
-        tool_die("cannot run %s: %s", path, strerror(error));
+        t->problem = text_format("cannot run %s: the interpreter or loader that it names is not there", job->path);
+    else if (error != 0)
+        t->problem = text_format("cannot run %s: %s", job->path, strerror(error));
+    return error == 0;
 }
 
 static double deadline(const struct subject *s) { return relay_now() + (s->timeout > 0 ? s->timeout : for_ever); }
@@ -115,7 +118,8 @@ static double deadline(const struct subject *s) { return relay_now() + (s->timeo
 static void run_program(struct trial *t, const struct subject *s, struct job *job)
 {
     struct process p;
-    must_start(process_start(&p, job), job->path);
+    if (!start(t, &p, job))
+        return;
     process_wait(&p, NULL, deadline(s));
     if (p.running && measure_interrupted() == 0)
         t->problem = text_format("not done after %g s", s->timeout);
@@ -168,7 +172,11 @@ static double run_load(struct trial *t, const struct subject *s, struct process 
                       .in = null,
                       .out = null,
                       .err = t->err};
-    must_start(process_start(&load, &job), "/bin/sh");
+    bool started = start(t, &load, &job);
+    strings_free(&change);
+    close(null);
+    if (!started)
+        return 0;
     process_wait(server, &load, deadline(s));
     if (!server->running)
         t->problem = text_format("the server ended under its load: ");
@@ -180,8 +188,6 @@ static double run_load(struct trial *t, const struct subject *s, struct process 
         t->problem = text_format("the load failed, %s", ending);
         free(ending);
     }
-    strings_free(&change);
-    close(null);
     return load.end - load.start;
 }
 
@@ -208,8 +214,9 @@ static void run_server(struct trial *t, const struct subject *s, struct job *job
     struct process server;
     double wall = 0;
     if (s->port != 0 && answers(s->port))
-        tool_die("something answers on port %u already: stop it, or use another port", s->port);
-    must_start(process_start(&server, job), job->path);
+        t->problem = text_format("something answers on port %u already: stop it, or use another port", s->port);
+    if (t->problem != NULL || !start(t, &server, job))
+        return;
     await_ready(t, s, &server);
     sampler_restart(&server.sampler, relay_now());
     if (t->problem == NULL && measure_interrupted() == 0)
@@ -245,13 +252,13 @@ void trial_run(struct trial *t, const struct subject *s, const struct allocator 
     struct strings change = {0};
     *t = (struct trial){.out = open_scratch(), .err = open_scratch()};
     if (s->prepare != NULL && child_shell(s->prepare, s->directory) != 0)
-        tool_die("the command of --prepare failed: %s", s->prepare);
+        t->problem = text_format("the command to prepare a run failed: %s", s->prepare);
     allocator_environment(a, s->python, s->program.linked != NULL, &change);
     struct job job = make_job(t, s, a, &change);
     job.trace = trace;
-    if (s->load != NULL)
+    if (t->problem == NULL && s->load != NULL)
         run_server(t, s, &job);
-    else
+    else if (t->problem == NULL)
         run_program(t, s, &job);
     close(job.in);
     strings_free(&change);

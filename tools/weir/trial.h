@@ -42,8 +42,7 @@ struct trial {
 /** Finds s->argv[0] and sets what follows from it. @return 0, or after a complaint the tool's exit status. */
 int subject_inspect(struct subject *s);
 
-/** Runs it; `trace` for the exact look that takes time. A problem with the subject itself, that no allocator can be
- *  blamed for, is complained of and ends the tool. After an interruption (measure.h) the trial means nothing. */
+/** Runs it; `trace` for the exact look that takes time. After an interruption (measure.h) the trial means nothing. */
 void trial_run(struct trial *t, const struct subject *s, const struct allocator *a, bool trace);
 void trial_free(struct trial *t);
 

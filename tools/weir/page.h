@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT
+ * Results as a page in Markdown, with plots beside it. */
+#ifndef WEIR_TOOL_PAGE_H
+#define WEIR_TOOL_PAGE_H
+
+#include "result.h"
+
+/** Before the work: complains and ends where `directory` cannot be written to, or there is no gnuplot. */
+void page_check(const char *directory);
+
+/** Writes into `directory` results.md, results.json and a plot of each benchmark, NAME.svg; and means.svg. */
+void page_write(const struct results *list, const char *directory);
+
+#endif
