@@ -74,9 +74,33 @@ bench/strings: $(srcdir)/bench/strings.cc $(srcdir)/bench/bench.h
 	        $(srcdir)/bench/strings.cc -lpthread; \
 	else echo "no C++ compiler, so no $@"; fi
 
+# The suite that `weir bench` runs, and the real programs' scripts and inputs: installed, for those who have no tree.
+suitedir = $(pkgdatadir)/bench
+dist_suite_DATA = bench/suite.json
+suiteprogramsdir = $(suitedir)/programs
+dist_suiteprograms_DATA = \
+    bench/programs/ast_tree.py \
+    bench/programs/count.lua \
+    bench/programs/dict_rows.py \
+    bench/programs/json_rows.py \
+    bench/programs/make_input.py \
+    bench/programs/nginx.conf \
+    bench/programs/records.pl \
+    bench/programs/records.rb \
+    bench/programs/regex_text.py \
+    bench/programs/sort_objects.py \
+    bench/programs/tables.lua
+dist_suiteprograms_SCRIPTS = bench/programs/redis_load.sh
+
+# make bench BENCHFLAGS='--full --resume'. Results of each set have a file of their own, which later runs extend.
+BENCHFLAGS =
+CLEANFILES += bench/quick.json bench/full.json
 .PHONY: bench regret-plot
 bench: all
 	$(AM_V_at)$(MAKE) $(AM_MAKEFLAGS) $(bench_programs) $(bench_cxx_workloads)
+	$(AM_V_at)set=quick; case ' $(BENCHFLAGS) ' in *' --full '*) set=full ;; esac; \
+	WEIR_PRELOAD='$(abs_top_builddir)/.libs/libweir-preload.so' ./weir bench --suite=$(srcdir)/bench/suite.json \
+	    --json=bench/$$set.json $(BENCHFLAGS)
 
 # The plot in docs/memory.md, of this build on this machine.
 regret-plot: all

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 dist_man_MANS += \
     man/weir.1 \
+    man/weir-bench.1 \
+    man/weir-compare.1 \
     man/weir-replay.1 \
     man/weir-trace.1 \
     man/weir.7 \

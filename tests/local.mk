@@ -94,12 +94,15 @@ program_tests = \
     tests/abuse/abuse.py \
     tests/bench/bench.py \
     tests/inject/inject.py \
+    tests/tool/bench.py \
     tests/tool/cli.py \
+    tests/tool/compare.py \
     tests/tool/completion.py \
     tests/tool/notes.py \
     tests/tool/pages.py \
     tests/tool/replay.py \
     tests/tool/report.py \
+    tests/tool/servers.py \
     tests/tool/signals.py \
     tests/tool/status.py \
     tests/tool/trace.py \

@@ -83,7 +83,8 @@ weir_SOURCES = \
     src/trace/raw.h \
     tools/replay/plan.h
 weir_CPPFLAGS = -D_GNU_SOURCE -DWEIR_LIBDIR='"$(libdir)"' -DWEIR_LIBEXECDIR='"$(libexecdir)"' \
-    -I$(srcdir)/include -I$(srcdir)/src
+    -DWEIR_SUITE_DIR='"$(pkgdatadir)/bench"' -DWEIR_JEMALLOC='"$(JEMALLOC)"' -DWEIR_MIMALLOC='"$(MIMALLOC)"' \
+    -DWEIR_TCMALLOC='"$(TCMALLOC)"' -I$(srcdir)/include -I$(srcdir)/src
 weir_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(ZSTD_CFLAGS)
 weir_LDADD = libweir.la $(JANSSON_LIBS) $(ZSTD_LIBS) $(ARGP_LIBS) -lm
 

@@ -86,6 +86,27 @@ if os.path.exists(FRAMEWORK):
     ):
         got = propose(line)
         check(got == wanted, f"bash: {line}", f"got {got}", f"wanted {wanted}")
+    open("plot.svg", "w", encoding="ascii").close()
+    for name in ("compare", "bench"):
+        usage = weir(name, "--usage").stdout.replace("[", " ").replace("]", " ").split()
+        wanted = {word.split("=")[0] for word in usage if word.startswith("--")}
+        got = {word.rstrip("=") for word in propose(f"weir {name} --")}
+        check(got == wanted | ({"--"} if name == "compare" else set()), f"bash: every long option of {name}", got, wanted)
+    for line, wanted in (
+        ("weir compare --roun", {"--rounds="}),
+        ("weir compare --only=gli", {"glibc"}),
+        ("weir compare --only=glibc,wei", {"glibc,weir"}),
+        ("weir compare --plot=plo", {"plot.svg"}),
+        ("weir compare -n 3 --input plo", {"plot.svg"}),
+        ("weir compare --stop HU", {"HUP"}),
+        ("weir compare -n 3 printen", {"printenv"}),
+        ("weir compare --quiet -- cat plo", {"plot.svg"}),
+        ("weir bench python-js", {"python-json"}),
+        ("weir bench --full serv", {"server"}),
+        ("weir bench --against rep", {"report.txt"}),
+    ):
+        got = propose(line)
+        check(got == wanted, f"bash: {line}", f"got {got}", f"wanted {wanted}")
     got = propose("weir run --")
     check({word.rstrip("=") for word in got} == flags | {"--"}, "bash: every long option of run", got, flags)
 else:
@@ -141,6 +162,10 @@ cases = (
     ("weir replay --touch=", ["none", "first", "all"]),
     ("weir run -q printen", ["printenv"]),
     ("weir run -q cat rep", ["report.txt"]),
+    ("weir compare --ignore", ["--ignore-output"]),
+    ("weir compare --only=gli", ["glibc"]),
+    ("weir compare -n 3 printen", ["printenv"]),
+    ("weir bench python-js", ["python-json"]),
 )
 for (line, wanted), screen in zip(cases, type_in_zsh([line for line, _ in cases])):
     check(all(word in screen for word in wanted), f"zsh: {line}", repr(screen))

@@ -284,6 +284,9 @@ static void read_results(struct bench *b)
     if (path == NULL || (b->from == NULL && (reports_is_output(path) || access(path, F_OK) != 0)))
         return;
     results_read(&b->results, path);
+    for (size_t i = 0; b->from == NULL && i < b->results.count; i++)
+        if (strcmp(b->results.item[i]->set, set_name(b)) != 0)
+            tool_die("%s has results of another set: name another file for --%s", path, set_name(b));
     if (b->from != NULL || json_equal(b->results.machine, machine)) {
         json_decref(machine);
         return;
@@ -337,7 +340,7 @@ static int bench_main(int argc, char **argv)
         suite_read(&b.suite, b.suite_path);
         check_names(&b);
         setenv("BENCH_SUITE", b.suite.directory, 1);
-        setenv("BENCH_WORKLOADS", b.suite.workloads, 1);
+        setenv("BENCH_WORKLOADS", b.suite.workloads != NULL ? b.suite.workloads : "", 1);
     }
     if (b.settings.list) {
         list(&b);

@@ -11,12 +11,9 @@
 
 #include "program.h"
 
-/* Where `make install` puts the suite and the workload programs; the build says. */
+/* Where `make install` puts the suite; the build says. */
 #ifndef WEIR_SUITE_DIR
 #define WEIR_SUITE_DIR "/usr/local/share/weir/bench"
-#endif
-#ifndef WEIR_WORKLOADS_DIR
-#define WEIR_WORKLOADS_DIR "/usr/local/libexec/weir/bench"
 #endif
 
 enum { FORMAT = 1 };
@@ -55,11 +52,11 @@ static char *find_suite(void)
     return text_format("%s/suite.json", directory);
 }
 
+/* The workload programs are not installed: they are for those who work on Weir. NULL if they are not built. */
 static char *find_workloads(void)
 {
-    static const char *const place[] = {"bench", "../libexec/weir/bench", WEIR_WORKLOADS_DIR, NULL};
-    char *directory = find_directory(place, "handoff");
-    return directory != NULL ? directory : text_format("%s", WEIR_WORKLOADS_DIR);
+    static const char *const place[] = {"bench", NULL};
+    return find_directory(place, "handoff");
 }
 
 /* ---- reading it ------------------------------------------------------------------------------------------------- */
@@ -177,12 +174,12 @@ char *suite_lacks(const struct suite *s, const struct benchmark *b)
     static const char workloads[] = "$BENCH_WORKLOADS/";
     if (strncmp(b->command, workloads, strlen(workloads)) == 0) {
         const char *file = b->command + strlen(workloads);
-        char *path = text_format("%s/%.*s", s->workloads, (int)strcspn(file, " "), file);
-        bool there = access(path, X_OK) == 0;
-        char *text = there ? NULL : text_format("%s is not there (`make bench` builds it)", path);
+        int length = (int)strcspn(file, " ");
+        char *path = text_format("%s/%.*s", s->workloads != NULL ? s->workloads : "", length, file);
+        bool there = s->workloads != NULL && access(path, X_OK) == 0;
         free(path);
-        if (text != NULL)
-            return text;
+        if (!there)
+            return text_format("bench/%.*s is not built (`make bench` in a tree of Weir builds it)", length, file);
     }
     json_object_foreach((json_t *)b->needs, name, package) if (!is_there(name)) return text_format(
         "%s is missing (package %s)", name, json_string_value(package));

@@ -24,7 +24,7 @@ struct benchmark {
 struct suite {
     char *path;      /* of the file */
     char *directory; /* in which it is, absolute: BENCH_SUITE */
-    char *workloads; /* of the workload programs, absolute: BENCH_WORKLOADS */
+    char *workloads; /* of the workload programs, absolute: BENCH_WORKLOADS; NULL if they are not built */
     struct benchmark *item;
     size_t count;
     json_t *json; /* owns the strings */

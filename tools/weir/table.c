@@ -107,7 +107,7 @@ static void print_heading(const struct result *r, FILE *stream)
     for (size_t i = 0; i < TOOL_COUNT(column); i++)
         fprintf(stream, " %*s%s%s", column[i].width, column[i].title, column[i].deviation ? "     +-" : "",
                 column[i].ratio ? "  ratio" : "");
-    fputs("  resident over time\n", stream);
+    fputs("  size over time\n", stream);
 }
 
 /** " 0.93*": less is better in all figures, so green is below 1. */
