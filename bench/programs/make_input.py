@@ -9,7 +9,9 @@ def c_source(size):
     """C with structures, loops and switches, as much as SIZE functions of it."""
     yield "#include <stddef.h>\nstruct item { int key; double weight; struct item *next; char name[16]; };\n"
     for i in range(size):
-        cases = "".join(f"        case {k}: sum += it->weight * {k + i} - it->name[{k % 16}]; break;\n" for k in range(12))
+        cases = "".join(
+            f"        case {k}: sum += it->weight * {k + i} - it->name[{k % 16}]; break;\n" for k in range(12)
+        )
         yield (
             f"double work_{i}(struct item *list, int limit)\n{{\n    double sum = {i};\n"
             "    for (struct item *it = list; it != NULL; it = it->next) {\n"
@@ -35,7 +37,8 @@ def sql(size):
     yield (
         f"CREATE TABLE item(id INTEGER PRIMARY KEY, name TEXT, owner INT, weight REAL);\n"
         f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {size})\n"
-        "  INSERT INTO item SELECT i, 'name ' || (i * 7919 % 100003) || hex(i * 31), i % 997, i * 37 % 1009 / 7.0 FROM n;\n"
+        "  INSERT INTO item SELECT i, 'name ' || (i * 7919 % 100003) || hex(i * 31), i % 997, i * 37 % 1009 / 7.0\n"
+        "  FROM n;\n"
         "CREATE INDEX by_name ON item(name);\n"
         "SELECT count(*), sum(length(name)) FROM item;\n"
         "SELECT owner, count(*), max(name), total(weight) FROM item GROUP BY owner ORDER BY 4 DESC LIMIT 5;\n"
@@ -69,7 +72,8 @@ def postscript(size):
             yield f"40 {780 - line * 12} moveto (Line {line} of page {page}: {page * 7919 + line * 31}) show\n"
         for k in range(40):
             yield (
-                f"newpath {k * 13} {k * 17} moveto {k * 3} {k * 31} {600 - k * 9} {k * 19} {k * 11} {700 - k * 5} curveto "
+                f"newpath {k * 13} {k * 17} moveto "
+                f"{k * 3} {k * 31} {600 - k * 9} {k * 19} {k * 11} {700 - k * 5} curveto "
                 f"{k / 40:.3f} {1 - k / 40:.3f} 0.5 setrgbcolor {'stroke' if k % 2 else 'fill'}\n"
             )
         yield "showpage\n"
@@ -83,7 +87,8 @@ def history(size):
     names = sorted(files)
     for commit in range(size):
         changed = draw.sample(names, 4)
-        yield f"commit refs/heads/main\ncommitter A <a@example.org> {1500000000 + commit * 60} +0000\ndata 7\nchange\n\n"
+        yield "commit refs/heads/main\n"
+        yield f"committer A <a@example.org> {1500000000 + commit * 60} +0000\ndata 7\nchange\n\n"
         for name in changed:
             files[name][draw.randrange(len(files[name]))] = f"commit {commit} {draw.random()}\n"
             files[name].insert(draw.randrange(len(files[name])), f"new {draw.randrange(10**9)}\n")

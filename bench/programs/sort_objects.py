@@ -26,5 +26,6 @@ for key in (
     for entry in entries:
         groups.setdefault(entry.name[-3:], []).append(entry)
     ranked = sorted(groups.items(), key=lambda item: (len(item[1]), item[0]))
-    total = (total * 31 + sum(i * len(group) for i, (_, group) in enumerate(ranked)) + entries[SIZE // 2].number) % 1000003
+    ranks = sum(i * len(group) for i, (_, group) in enumerate(ranked))
+    total = (total * 31 + ranks + entries[SIZE // 2].number) % 1000003
 print(total)

@@ -66,15 +66,30 @@ check(
     "what lacks its program is skipped, and names the package",
     done.stderr,
 )
-check(names(read("a.json")) == ["sleep", "makes"], "the results are in the file, the full set's are not", names(read("a.json")))
-check(read("a.json")["results"][0]["command"] == "sleep 0.01", "the size is in the command", read("a.json")["results"][0]["command"])
+check(
+    names(read("a.json")) == ["sleep", "makes"],
+    "the results are in the file, the full set's are not",
+    names(read("a.json")),
+)
+check(
+    read("a.json")["results"][0]["command"] == "sleep 0.01",
+    "the size is in the command",
+    read("a.json")["results"][0]["command"],
+)
 with open(path("where"), encoding="utf-8") as file:
     made = file.read().split()
 check(len(made) == 1 and not os.path.exists(made[0]), "setup runs once, in a directory that goes afterwards", made)
-check(re.search(r"^weir +\d\.\d+ +\d\.\d+ +\d\.\d+ +\d\.\d+ +2$", done.stdout, re.M), "geometric means at the end", done.stdout)
+check(
+    re.search(r"^weir +\d\.\d+ +\d\.\d+ +\d\.\d+ +\d\.\d+ +2$", done.stdout, re.M),
+    "geometric means at the end",
+    done.stdout,
+)
 done = bench(*FEW, f"--suite={small}", f"--json={path('a.json')}", "-n", "2", "s?eep")
 check(
-    done.returncode == 0 and [(r["name"], r["rounds"]) for r in read("a.json")["results"]] == [("sleep", 2), ("makes", 1)],
+    done.returncode == 0 and [(r["name"], r["rounds"]) for r in read("a.json")["results"]] == [
+        ("sleep", 2),
+        ("makes", 1),
+    ],
     "a new result takes the place of the old; others stay",
     read("a.json")["results"],
 )
@@ -122,8 +137,17 @@ while True:
         break
 process.send_signal(signal.SIGINT)
 out, _ = process.communicate(timeout=30)
-check(process.returncode == -signal.SIGINT and "INTERRUPTED" in out, "Ctrl-C: what was done is shown", process.returncode, out)
-check(names(read("slow-results.json")) == ["sleep"], "only what is whole goes into the file", names(read("slow-results.json")))
+check(
+    process.returncode == -signal.SIGINT and "INTERRUPTED" in out,
+    "Ctrl-C: what was done is shown",
+    process.returncode,
+    out,
+)
+check(
+    names(read("slow-results.json")) == ["sleep"],
+    "only what is whole goes into the file",
+    names(read("slow-results.json")),
+)
 
 # ---- old against new
 
@@ -140,7 +164,11 @@ check(
     done.stderr,
 )
 worse = done.stdout.split("Worse beyond noise")[1]
-check(re.search(r"^  changing +glibc +time +[2-5]\.\d", worse, re.M), "what takes four times as long is worse", done.stdout)
+check(
+    re.search(r"^  changing +glibc +time +[2-5]\.\d", worse, re.M),
+    "what takes four times as long is worse",
+    done.stdout,
+)
 done = bench(f"--from={path('before.json')}", f"--against={path('after.json')}")
 better = done.stdout.split("Better beyond noise")[1].split("Worse")[0]
 check(re.search(r"^  changing +glibc +time +0\.[2-4]", better, re.M), "and the other way round better", done.stdout)
@@ -173,7 +201,10 @@ if shutil.which("gnuplot"):
     check(read("page/results.json") == read("a.json"), "the raw results are those of the file")
     with open(path("page.html"), encoding="utf-8") as file:
         source = file.read()
-    check(source.count("<section") == 2 and source.count("<svg") == 5 and 'href="#makes"' in source, "--html has all of them")
+    check(
+        source.count("<section") == 2 and source.count("<svg") == 5 and 'href="#makes"' in source,
+        "--html has all of them",
+    )
 else:
     skip("the page", "gnuplot is not installed")
 
@@ -222,9 +253,20 @@ used = {os.path.basename(name) for name in named}
 check(used == set(os.listdir(os.path.join(os.path.dirname(SUITE), "programs"))), "and nothing else is", used)
 
 # Each of them once, as small as may be. What needs a server's port may be in use: those run with WEIR_TEST_FULL.
-SMALL = {"ebb": "0.02", "python": "50", "rocksdb": "1000", "ghostscript": "1", "z3": "2", "git-repack": "20", "xz": "50"}
+SMALL = {
+    "ebb": "0.02",
+    "python": "50",
+    "rocksdb": "1000",
+    "ghostscript": "1",
+    "z3": "2",
+    "git-repack": "20",
+    "xz": "50",
+}
 for entry in entries:
-    size = SMALL.get(entry["name"]) or SMALL.get(entry["name"].split("-")[0], "1" if entry["kind"] == "workload" else "100")
+    size = SMALL.get(entry["name"]) or SMALL.get(
+        entry["name"].split("-")[0],
+        "1" if entry["kind"] == "workload" else "100",
+    )
     entry["size"] = {"quick": size}
     for key, value in entry.items():
         if isinstance(value, str):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""weir compare: its table, JSON, CSV, plots and page; what it says of a program that goes wrong under one allocator; its
-mistakes; Ctrl-C. Other allocators are made here, so that none need be installed."""
+"""weir compare: its table, JSON, CSV, plots and page; what it says of a program that goes wrong under one allocator;
+its mistakes; Ctrl-C. Other allocators are made here, so that none need be installed."""
 
 import csv
 import html.parser
@@ -94,7 +94,11 @@ check(
     "time comes first, here three tenths of a second and more",
     done.stdout,
 )
-check("Medians of 5 rounds" in done.stdout and "*: more than noise" in done.stdout, "below: how to read it", done.stdout)
+check(
+    "Medians of 5 rounds" in done.stdout and "*: more than noise" in done.stdout,
+    "below: how to read it",
+    done.stdout,
+)
 progress = [line for line in done.stderr.splitlines() if "round" in line]
 check(
     len(progress) == 5
@@ -159,7 +163,11 @@ for name, row in rows.items():
         ratio,
         pairs,
     )
-check(rows["weir"]["environment"].startswith(f"LD_PRELOAD={LIBRARY}"), "JSON: the environment", rows["weir"]["environment"])
+check(
+    rows["weir"]["environment"].startswith(f"LD_PRELOAD={LIBRARY}"),
+    "JSON: the environment",
+    rows["weir"]["environment"],
+)
 
 # A figure that is twice as large in each run is beyond the noise; one that is the same is not.
 twice = write("twice", '#!/bin/sh\ncase $LD_PRELOAD in *weir*) sleep 0.4 ;; *) sleep 0.2 ;; esac\n')
@@ -189,14 +197,17 @@ check(done.returncode == 0 and "allocator" in done.stdout, "reports in files, an
 with open(files["json"], encoding="utf-8") as file:
     whole = json.load(file)
 check(
-    whole["weir_results"] == 1 and {"cpu", "cpus", "kernel", "memory_bytes", "transparent_huge_pages", "libc"} <= set(whole["machine"]),
+    whole["weir_results"] == 1
+    and {"cpu", "cpus", "kernel", "memory_bytes", "transparent_huge_pages", "libc"} <= set(whole["machine"]),
     "the JSON describes the machine",
     whole["machine"],
 )
 with open(files["csv"], encoding="utf-8", newline="") as file:
     table = list(csv.reader(file))
 check(
-    table[0] == ["name", "allocator", "round", *FIGURES, "problem"] and len(table) == 7 and {len(row) for row in table} == {12},
+    table[0] == ["name", "allocator", "round", *FIGURES, "problem"]
+    and len(table) == 7
+    and {len(row) for row in table} == {12},
     "the CSV has a line for each run",
     table,
 )
@@ -241,7 +252,11 @@ with open(files["html"], encoding="utf-8") as file:
     source = file.read()
 page = Page(source)
 check(not page.wrong and not page.open, "the page is well-formed", page.wrong, page.open)
-check(page.links == [] and "script" not in page.count and "@import" not in source, "and needs no other file", page.links)
+check(
+    page.links == [] and "script" not in page.count and "@import" not in source,
+    "and needs no other file",
+    page.links,
+)
 check("print('\\''a<b>&\"c\"'\\'')" in page.text, "the command in it is as it was typed", page.text[:400])
 check(
     all(word in page.text for word in ("glibc", "weir", "other", "Machine", "LD_PRELOAD", "median")),
@@ -252,7 +267,10 @@ if gnuplot:
     check(page.count.get("svg") == 2, "two plots are in it", page.count)
     root = xml.etree.ElementTree.parse(files["svg"]).getroot()
     text = "".join(root.itertext())
-    check(root.tag.endswith("svg") and all(name in text for name in ("glibc", "weir", "other")), "--plot: an SVG with names")
+    check(
+        root.tag.endswith("svg") and all(name in text for name in ("glibc", "weir", "other")),
+        "--plot: an SVG with names",
+    )
     done = compare("-q", "--from", files["json"], f"--plot={files['png']}")
     with open(files["png"], "rb") as file:
         start = file.read(24)
@@ -279,11 +297,22 @@ def screenshot(width, *flags):
 if chromium:
     command = [chromium, "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={path('browser')}"]
     dom = subprocess.run(
-        [*command, "--dump-dom", f"file://{files['html']}"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=120
+        [*command, "--dump-dom", f"file://{files['html']}"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        timeout=120,
     ).stdout.decode()
-    check(dom.count("</tr>") == 4 and (not gnuplot or dom.count("</svg>") == 2), "a browser sees all of the page", dom[:300])
+    check(
+        dom.count("</tr>") == 4 and (not gnuplot or dom.count("</svg>") == 2),
+        "a browser sees all of the page",
+        dom[:300],
+    )
     shots = {width: screenshot(width) for width in (500, 1200)}
-    check(all(len(shot) > 10000 for shot in shots.values()), "and draws it, narrow and wide", {w: len(s) for w, s in shots.items()})
+    check(
+        all(len(shot) > 10000 for shot in shots.values()),
+        "and draws it, narrow and wide",
+        {w: len(s) for w, s in shots.items()},
+    )
     dark = screenshot(1201, "--force-dark-mode", "--blink-settings=preferredColorScheme=0")
     check(len(dark) > 10000 and dark != shots[1200], "and dark", len(dark))
 else:
@@ -292,12 +321,20 @@ else:
 without = write("bin/sh", "", 0o755)
 nowhere = {"PATH": os.path.dirname(without)}
 done = compare("-q", f"--plot={path('x.svg')}", "/bin/true", env=nowhere)
-check(done.returncode == 125 and "gnuplot-nox" in done.stderr, "--plot without gnuplot: says what to install", done.stderr)
+check(
+    done.returncode == 125 and "gnuplot-nox" in done.stderr,
+    "--plot without gnuplot: says what to install",
+    done.stderr,
+)
 done = compare("-q", "-n", "1", "--only=glibc", f"--html={path('plain.html')}", "/bin/true", env=nowhere)
 with open(path("plain.html"), encoding="utf-8") as file:
     plain = file.read()
 check(
-    done.returncode == 0 and "gnuplot" in done.stderr and "no plots" in plain and "<svg" not in plain and "<table" in plain,
+    done.returncode == 0
+    and "gnuplot" in done.stderr
+    and "no plots" in plain
+    and "<svg" not in plain
+    and "<table" in plain,
     "--html without gnuplot: a page without plots, which says so",
     done.stderr,
 )
@@ -313,7 +350,7 @@ echo fine
 done = compare("-q", "-n", "2", *OTHERS, write("breaks", BREAKS))
 check(done.returncode == 1, "a crash under one allocator: status 1", done.returncode)
 check(
-    re.search(r"^other +ended by signal 11, Segmentation fault; it said: it went so well$", done.stdout, re.M) is not None,
+    re.search(r"^other +ended by signal 11, Segmentation fault; it said: it went so well$", done.stdout, re.M),
     "its row says how it ended and what it said",
     done.stdout,
 )
@@ -330,7 +367,13 @@ check(
     "a failure in a later round: what was before stays",
     row,
 )
-done = compare("-q", "-n", "1", *OTHERS, write("differs", "#!/bin/sh\necho one\ncase $LD_PRELOAD in *weir*) echo zwei;; *) echo two;; esac"))
+done = compare(
+    "-q",
+    "-n",
+    "1",
+    *OTHERS,
+    write("differs", "#!/bin/sh\necho one\ncase $LD_PRELOAD in *weir*) echo zwei;; *) echo two;; esac"),
+)
 check(
     done.returncode == 1 and "weir: output differs in line 2: glibc wrote 'two', weir wrote 'zwei'" in done.stdout,
     "another output is shown",
@@ -345,14 +388,27 @@ check(
     done.stdout,
 )
 done = compare("-q", "-n", "2", *OTHERS, "sh", "-c", "exit 3")
-check(done.returncode == 0 and "the program itself fails: exit status 3" in done.stdout, "a program that always fails", done.stdout)
-done = compare("-q", "-n", "1", "--timeout=0.3", *OTHERS, write("hangs", "#!/bin/sh\ncase $LD_PRELOAD in *weir*) sleep 60;; esac"))
+check(
+    done.returncode == 0 and "the program itself fails: exit status 3" in done.stdout,
+    "a program that always fails",
+    done.stdout,
+)
+done = compare(
+    "-q",
+    "-n",
+    "1",
+    "--timeout=0.3",
+    *OTHERS,
+    write("hangs", "#!/bin/sh\ncase $LD_PRELOAD in *weir*) sleep 60;; esac"),
+)
 check(done.returncode == 1 and re.search("^weir +not done after 0.3 s", done.stdout, re.M), "--timeout", done.stdout)
 static = compile_c("static", "int main(void) { return 0; }", "-static")
 if static:
     done = compare("-q", "-n", "1", *OTHERS, static)
     check(
-        done.returncode == 1 and len(re.findall("not loaded: ", done.stdout)) == 2 and "statically linked" in done.stdout,
+        done.returncode == 1
+        and len(re.findall("not loaded: ", done.stdout)) == 2
+        and "statically linked" in done.stdout,
         "a library that is not loaded: said for each",
         done.stdout,
     )
@@ -444,10 +500,18 @@ def interrupt(number, *args):
 
 status, out, errors = interrupt(signal.SIGINT, f"--json={path('partial.json')}", "sleep", "0.05")
 check(status == -signal.SIGINT, "Ctrl-C: ends by the signal", status, errors)
-check("INTERRUPTED" in out and re.search(r"^weir +0\.0", out, re.M), "with a table of what was done, which says so", out)
+check(
+    "INTERRUPTED" in out and re.search(r"^weir +0\.0", out, re.M),
+    "with a table of what was done, which says so",
+    out,
+)
 with open(path("partial.json"), encoding="utf-8") as file:
     partial = json.load(file)["results"][0]
-check(partial["partial"] is True and 1 <= len(partial["allocators"][0]["runs"]) < 50, "and the files", partial["partial"])
+check(
+    partial["partial"] is True and 1 <= len(partial["allocators"][0]["runs"]) < 50,
+    "and the files",
+    partial["partial"],
+)
 status, out, errors = interrupt(signal.SIGTERM, "sleep", "0.05")
 check(status == -signal.SIGTERM and "INTERRUPTED" in out, "SIGTERM too", status, out)
 process = subprocess.Popen([WEIR, "compare", "-q", "--only=glibc", "sleep", "77.7"], env=environment())

@@ -91,7 +91,12 @@ if os.path.exists(FRAMEWORK):
         usage = weir(name, "--usage").stdout.replace("[", " ").replace("]", " ").split()
         wanted = {word.split("=")[0] for word in usage if word.startswith("--")}
         got = {word.rstrip("=") for word in propose(f"weir {name} --")}
-        check(got == wanted | ({"--"} if name == "compare" else set()), f"bash: every long option of {name}", got, wanted)
+        check(
+            got == wanted | ({"--"} if name == "compare" else set()),
+            f"bash: every long option of {name}",
+            got,
+            wanted,
+        )
     for line, wanted in (
         ("weir compare --roun", {"--rounds="}),
         ("weir compare --only=gli", {"glibc"}),

@@ -81,7 +81,11 @@ check(signals() == ["SIGTERM"] * 6, "it ends by SIGTERM, after each run", signal
 for row in result["allocators"]:
     name, median = row["allocator"], {key: value["median"] for key, value in row["summary"].items()}
     check(0.3 <= median["wall_seconds"] < 20, f"{name}: the time is the load's", median)
-    check(25 * MIB < median["resident_at_end"] <= median["peak_resident"] < 60 * MIB, f"{name}: memory is the server's", median)
+    check(
+        25 * MIB < median["resident_at_end"] <= median["peak_resident"] < 60 * MIB,
+        f"{name}: memory is the server's",
+        median,
+    )
     check(median["user_seconds"] + median["system_seconds"] > 0.01, f"{name}: CPU time is the server's", median)
 done = compare("one", "-n", "1", "--warm-up=0", "--stop=HUP", "--settle=0.4", "--json=-", ready="1.0s")
 result = json.loads(done.stdout)["results"][0]
@@ -95,10 +99,27 @@ check(
     "a server that ends under its load: said",
     done.stdout,
 )
-done = weir("compare", "-q", "-n", "1", "--only=glibc", "--start=sleep 60", "--load=echo no >&2; exit 4", "--ready=0.1s")
-check(done.returncode == 1 and "the load failed, exit status 4; it said: no" in done.stdout, "a load that fails", done.stdout)
+done = weir(
+    "compare",
+    "-q",
+    "-n",
+    "1",
+    "--only=glibc",
+    "--start=sleep 60",
+    "--load=echo no >&2; exit 4",
+    "--ready=0.1s",
+)
+check(
+    done.returncode == 1 and "the load failed, exit status 4; it said: no" in done.stdout,
+    "a load that fails",
+    done.stdout,
+)
 done = weir("compare", "-q", "-n", "1", "--only=glibc", "--start=false", "--load=true", "--ready=5s")
-check(done.returncode == 1 and "the server did not stay: exit status 1" in done.stdout, "one that ends at once", done.stdout)
+check(
+    done.returncode == 1 and "the server did not stay: exit status 1" in done.stdout,
+    "one that ends at once",
+    done.stdout,
+)
 done = weir("compare", "-q", "--start=no-such-server x", "--load=true", "--ready=1s")
 check(done.returncode == 127 and "no-such-server" in done.stderr, "one that is not there", done.stderr)
 with socket.socket() as taken:
@@ -106,7 +127,11 @@ with socket.socket() as taken:
     taken.listen()
     port = taken.getsockname()[1]
     done = compare("one", "-n", "1", port=port)
-check(done.returncode == 1 and f"something answers on port {port} already" in done.stdout, "a port that is taken", done.stdout)
+check(
+    done.returncode == 1 and f"something answers on port {port} already" in done.stdout,
+    "a port that is taken",
+    done.stdout,
+)
 done = weir("compare", "-q", "--start=sleep 1", "--load=true", "--ready=1s", "--stop=NOPE")
 check(done.returncode == 125 and "no signal 'NOPE'" in done.stderr, "a signal that is none", done.stderr)
 finish()

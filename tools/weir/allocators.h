@@ -30,9 +30,9 @@ struct choice {
  *  `python` adds pymalloc. Complains and ends where a name is unknown, or a named library is no allocator. */
 void allocators_find(struct allocators *list, const struct choice *choice, bool python);
 
-/** Adds to `change` the entries, "NAME=VALUE" or "NAME=" for none, that put a program on `a`. `python`: also tell CPython
- *  to leave all to malloc, unless `a` is pymalloc. `linked`: the program is linked with another allocator's library, so
- *  the C library must go before that where its malloc is wanted. */
+/** Adds to `change` the entries, "NAME=VALUE" or "NAME=" for none, that put a program on `a`. `python`: also tell
+ *  CPython to leave all to malloc, unless `a` is pymalloc. `linked`: the program is linked with another allocator's
+ *  library, so the C library must go before that where its malloc is wanted. */
 void allocator_environment(const struct allocator *a, bool python, bool linked, struct strings *change);
 
 #endif

@@ -57,10 +57,10 @@ static json_t *is_virtual(void)
 }
 
 /** To 64 MiB: what the kernel keeps for itself differs a little from one start to the next. */
-static json_int_t round_memory(json_int_t bytes)
+static json_int_t round_memory(const char *kibibytes)
 {
     const json_int_t step = 64 << 20;
-    return (bytes + step / 2) / step * step;
+    return (atoll(kibibytes) * 1024 + step / 2) / step * step;
 }
 
 json_t *machine_describe(void)
@@ -74,7 +74,7 @@ json_t *machine_describe(void)
     json_object_set_new(o, "virtual", is_virtual());
     json_object_set_new(o, "governor",
                         take_text(find_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "")));
-    json_object_set_new(o, "memory_bytes", memory != NULL ? json_integer(round_memory(atoll(memory) * 1024)) : json_null());
+    json_object_set_new(o, "memory_bytes", memory != NULL ? json_integer(round_memory(memory)) : json_null());
     json_object_set_new(o, "page_bytes", json_integer(sysconf(_SC_PAGESIZE)));
     json_object_set_new(o, "transparent_huge_pages",
                         take_text(chosen(find_line("/sys/kernel/mm/transparent_hugepage/enabled", ""))));

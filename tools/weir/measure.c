@@ -156,8 +156,10 @@ static bool turn(struct process **list, size_t count, double until)
     struct pollfd fd[2];
     double now = relay_now(), wait = until - now;
     for (size_t i = 0; i < count; i++) {
-        fd[i] = (struct pollfd){.fd = list[i]->running ? list[i]->fd : -1, .events = POLLIN};
-        if (!list[i]->sampled || !list[i]->running)
+        fd[i] = (struct pollfd){.fd = list[i]->fd, .events = POLLIN};
+        if (!list[i]->running)
+            return false;
+        if (!list[i]->sampled)
             continue;
         double due = sampler_look(&list[i]->sampler, now);
         wait = due < wait ? due : wait;
@@ -169,7 +171,7 @@ static bool turn(struct process **list, size_t count, double until)
     ppoll(fd, (nfds_t)count, &t, &mask);
     bool all = true;
     for (size_t i = 0; i < count; i++) {
-        if (fd[i].fd >= 0 && fd[i].revents != 0) {
+        if (fd[i].revents != 0) {
             hear(list[i]);
             end(list[i]);
         }

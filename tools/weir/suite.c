@@ -20,8 +20,8 @@ enum { FORMAT = 1 };
 
 /* ---- where it is ------------------------------------------------------------------------------------------------ */
 
-/** The first of the places, below the directory of this tool or absolute, that has `file`; its directory, for the caller
- *  to free. NULL if there is none. */
+/** The first of the places, below the directory of this tool or absolute, that has `file`; its directory, for the
+ *  caller to free. NULL if there is none. */
 static char *find_directory(const char *const *place, const char *file)
 {
     char own[PATH_MAX] = "";
