@@ -41,10 +41,10 @@ static char *find_directory(const char *const *place, const char *file)
     return NULL;
 }
 
-/* A build tree, a build directory within the sources, an installation that was moved, the installation. */
+/* A build tree, which has a link to the sources; an installation that was moved; the installation. */
 static char *find_suite(void)
 {
-    static const char *const place[] = {"bench", "../bench", "../share/weir/bench", WEIR_SUITE_DIR, NULL};
+    static const char *const place[] = {"bench", "../share/weir/bench", WEIR_SUITE_DIR, NULL};
     char *directory = find_directory(place, "suite.json");
     if (directory == NULL)
         tool_die("cannot find the suite of benchmarks: it is not in %s, nor beside this tool; --suite=FILE names one",
