@@ -155,7 +155,8 @@ static bool make_subject(const struct bench *b, const struct benchmark *m, const
                           .directory = directory,
                           .timeout = b->settings.timeout > 0 ? b->settings.timeout : usual_timeout,
                           .interval = b->settings.interval,
-                          .ignore_output = m->ignore_output};
+                          .ignore_output = m->ignore_output,
+                          .ignore_end = m->ignore_end};
     s->stop = shell_signal(m->stop != NULL ? m->stop : "TERM");
     s->argv = shell_words(m->command);
     if (s->argv == NULL || s->stop <= 0) {
@@ -169,14 +170,26 @@ static bool make_subject(const struct bench *b, const struct benchmark *m, const
     return subject_inspect(s) == 0;
 }
 
-static char *command_text(const struct benchmark *m, const struct subject *s)
+/** `line` with the size in it. */
+static char *with_size(const char *line, const char *size)
 {
-    char *line = shell_line(s->argv);
-    if (m->load == NULL)
-        return line;
-    char *text = text_format("%s; load: %s", line, m->load);
-    free(line);
+    static const char variable[] = "$BENCH_SIZE";
+    char *text = text_format("%s", line);
+    for (char *at; (at = strstr(text, variable)) != NULL;) {
+        char *longer = text_format("%.*s%s%s", (int)(at - text), text, size, at + strlen(variable));
+        free(text);
+        text = longer;
+    }
     return text;
+}
+
+/** As in the suite: it holds on any machine, where the suite's directories are elsewhere. */
+static char *command_text(const struct benchmark *m, const char *size)
+{
+    char *text = m->load == NULL ? text_format("%s", m->command) : text_format("%s; load: %s", m->command, m->load);
+    char *whole = with_size(text, size);
+    free(text);
+    return whole;
 }
 
 static void keep(struct bench *b, struct result *r)
@@ -214,7 +227,7 @@ static void run_benchmark(struct bench *b, const struct benchmark *m)
         struct result *r = contest_run(&contest, m->name);
         r->kind = text_format("%s", m->kind);
         r->about = text_format("%s", m->about);
-        r->command = command_text(m, &s);
+        r->command = command_text(m, size_of(b, m));
         free(r->set);
         r->set = text_format("%s", set_name(b));
         for (size_t i = 0; i < s.program.notes.count; i++)

@@ -39,7 +39,7 @@ static const char style[] =
     "small{color:var(--soft);display:block}td.problem{text-align:left;white-space:normal;color:var(--bad)}\n"
     ".good{color:var(--good);font-weight:600}.bad{color:var(--bad);font-weight:600}\n"
     ".plots{display:grid;gap:1rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,26rem),1fr));margin:1rem 0}\n"
-    "figure{margin:0}svg{width:100%;height:auto;display:block}\n"
+    "figure{margin:0;max-width:44rem}svg{width:100%;height:auto;display:block}\n"
     "li{overflow-wrap:anywhere}nav a{display:inline-block;margin:0 .8rem .3rem 0}a{color:inherit}\n";
 
 /* ---- parts ------------------------------------------------------------------------------------------------------ */

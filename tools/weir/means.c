@@ -53,16 +53,22 @@ char *means_svg(const struct means *m, const enum figure *figure, size_t count)
     double *value = calloc(m->count * count + 1, sizeof *value);
     if (series == NULL || group == NULL || value == NULL)
         tool_die("out of memory");
+    size_t shown = 0, most = 0;
     for (size_t i = 0; i < m->count; i++)
-        series[i] = m->item[i].allocator;
-    for (size_t g = 0; g < count; g++) {
+        most = m->item[i].count[FIGURE_WALL] > most ? m->item[i].count[FIGURE_WALL] : most;
+    for (size_t g = 0; g < count; g++)
         group[g] = figure_name[figure[g]].title;
-        for (size_t i = 0; i < m->count; i++)
-            value[g * m->count + i] = m->item[i].ratio[figure[g]];
+    for (size_t i = 0; i < m->count; i++) {
+        if (2 * m->item[i].count[FIGURE_WALL] < most) /* a mean of other things, as pymalloc's of Python alone */
+            continue;
+        series[shown] = m->item[i].allocator;
+        for (size_t g = 0; g < count; g++)
+            value[shown * count + g] = m->item[i].ratio[figure[g]];
+        shown++;
     }
     char *svg = plot_bars_svg(&(struct plot_bars){.unit = "ratio, less is better",
                                                   .series = series,
-                                                  .series_count = m->count,
+                                                  .series_count = shown,
                                                   .group = group,
                                                   .groups = count,
                                                   .value = value,

@@ -21,7 +21,8 @@ struct means {
  *  item. */
 struct means means_of(const struct results *list);
 
-/** A picture of them as <svg>, see plot.h; the caller frees. NULL where there is no gnuplot. */
+/** A picture of them as <svg>, see plot.h, of those allocators that have at least half of the results; the caller
+ *  frees. NULL where there is no gnuplot. */
 char *means_svg(const struct means *m, const enum figure *figure, size_t count);
 
 #endif

@@ -93,24 +93,29 @@ static const struct row *row_of(const struct result *r, const char *allocator)
     return NULL;
 }
 
-/** Weir against the best of the others in one figure, by the ratios to the reference. @return whether it is behind. */
+/** Weir against the best of the others in one figure. @return whether it is behind by more than noise. */
 static bool find_loss(const struct result *r, enum figure figure, struct loss *loss)
 {
     const struct row *weir = row_of(r, "weir");
     if (weir == NULL)
         return false;
-    double own = stats_cell(r, weir, figure).median, best = 0;
+    double least = 0;
+    const struct row *best = NULL;
     for (size_t i = 0; i < r->rows; i++) {
         struct cell cell = stats_cell(r, &r->row[i], figure);
-        if (&r->row[i] == weir || cell.runs == 0 || cell.median <= 0 || (best > 0 && cell.median >= best))
+        if (&r->row[i] == weir || cell.runs == 0 || cell.median <= 0 || (best != NULL && cell.median >= least))
             continue;
-        best = cell.median;
-        loss->best = r->row[i].allocator;
+        least = cell.median;
+        best = &r->row[i];
     }
+    if (best == NULL)
+        return false;
+    struct ratio ratio = stats_between(weir, best, figure);
+    loss->best = best->allocator;
     loss->name = r->name;
     loss->title = figure_name[figure].title;
-    loss->ratio = best > 0 ? own / best : 0;
-    return loss->ratio > 1.05;
+    loss->ratio = ratio.median;
+    return ratio.beyond && ratio.median > 1.05;
 }
 
 static void put_losses(const struct results *list, FILE *stream)
@@ -123,7 +128,7 @@ static void put_losses(const struct results *list, FILE *stream)
         for (size_t f = 0; f < PAGE_FIGURES; f++)
             count += find_loss(list->item[i], figure_of_page[f], &loss[count]);
     qsort(loss, count, sizeof *loss, compare_losses);
-    fputs("## Where Weir is behind\n\nBy more than 5 % of the best of the others, the largest first.\n\n"
+    fputs("## Where Weir is behind\n\nBy more than noise and 5 %, of the best of the others; the largest first.\n\n"
           "| benchmark | figure | Weir to the best | the best is |\n|---|---|---:|---|\n",
           stream);
     for (size_t i = 0; i < count; i++)

@@ -136,8 +136,8 @@ static void put_bars(struct script *s, const struct plot_bars *b)
     for (size_t k = 0; k < b->series_count; k++) {
         fprintf(s->stream, "$b%zu << EOD\n", k);
         for (size_t g = 0; g < b->groups; g++) {
-            double value = b->value[g * b->series_count + k];
-            double deviation = b->deviation != NULL ? b->deviation[g * b->series_count + k] : 0;
+            double value = b->value[k * b->groups + g];
+            double deviation = b->deviation != NULL ? b->deviation[k * b->groups + g] : 0;
             if (value > 0)
                 fprintf(s->stream, "%zu %.9g %.9g\n", g * (b->series_count + 2) + k, value, deviation);
         }

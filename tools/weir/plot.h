@@ -22,7 +22,7 @@ struct plot_bars {
     size_t series_count;
     const char *const *group;
     size_t groups;
-    const double *value;     /* of series s in group g at [g * series_count + s]; 0: there is none */
+    const double *value;     /* of series s in group g at [s * groups + g]; 0: there is none */
     const double *deviation; /* the same for lines that show the spread; NULL: none */
     double line;             /* where a line across is drawn, as at a ratio of 1; 0: none */
 };

@@ -78,12 +78,12 @@ struct ratio stats_ratio(const double *ratio, size_t count)
     return r;
 }
 
-/** The ratio of two figures; two of nothing are alike. @return false if it means nothing. */
+/** The ratio of two figures. @return false if it means nothing: there was nothing, or it was not seen. */
 static bool divide(double a, double b, double *ratio)
 {
-    if (b <= 0 && a > 0)
+    if (a <= 0 || b <= 0)
         return false;
-    *ratio = b <= 0 ? 1 : a / b;
+    *ratio = a / b;
     return true;
 }
 
@@ -116,6 +116,15 @@ static double *values(const struct row *row, enum figure figure)
     return value;
 }
 
+struct ratio stats_between(const struct row *row, const struct row *reference, enum figure figure)
+{
+    size_t count;
+    double *ratio = ratios(row, reference, figure, &count);
+    struct ratio r = stats_ratio(ratio, count);
+    free(ratio);
+    return r;
+}
+
 struct cell stats_cell(const struct result *r, const struct row *row, enum figure figure)
 {
     struct cell cell = {.runs = row->runs};
@@ -125,12 +134,8 @@ struct cell stats_cell(const struct result *r, const struct row *row, enum figur
     cell.median = stats_median(value, row->runs);
     cell.deviation = stats_deviation(value, row->runs, cell.median);
     free(value);
-    if (row != r->row) {
-        size_t count;
-        double *ratio = ratios(row, r->row, figure, &count);
-        cell.ratio = stats_ratio(ratio, count);
-        free(ratio);
-    }
+    if (row != r->row)
+        cell.ratio = stats_between(row, r->row, figure);
     return cell;
 }
 

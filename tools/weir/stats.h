@@ -26,6 +26,9 @@ struct ratio {
  *  and the median is further from 1 than the ratios' median absolute deviation, and than 1 %. */
 struct ratio stats_ratio(const double *ratio, size_t count);
 
+/** One allocator to another, by the runs of the same rounds. */
+struct ratio stats_between(const struct row *row, const struct row *reference, enum figure figure);
+
 /** One cell of a report. */
 struct cell {
     size_t runs; /* 0: there is none, and the rest means nothing */

@@ -75,7 +75,7 @@ static const char *text_at(const struct suite *s, const json_t *o, const char *k
 static void check_keys(const struct suite *s, const json_t *o, const char *name)
 {
     static const char *const known[] = {"name",   "kind",  "about",   "command", "load",   "stop", "ready",
-                                        "settle", "setup", "prepare", "size",    "output", "needs"};
+                                        "settle", "setup", "prepare", "size",    "output", "end",  "needs"};
     const char *key;
     json_t *value;
     json_object_foreach((json_t *)o, key, value)
@@ -127,6 +127,7 @@ static struct benchmark read_benchmark(const struct suite *s, const json_t *o)
     if (b.quick == NULL && b.full == NULL)
         tool_die("%s: benchmark '%s' is in no set: \"size\" has texts for \"quick\" and \"full\"", s->path, b.name);
     b.ignore_output = json_is_false(json_object_get(o, "output"));
+    b.ignore_end = json_is_false(json_object_get(o, "end"));
     b.needs = json_object_get(o, "needs");
     return b;
 }

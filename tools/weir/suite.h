@@ -13,12 +13,12 @@ struct benchmark {
     const char *command;     /* words; of a server: what starts it */
     const char *load, *stop; /* of a server */
     unsigned port;
-    double settle;            /* seconds */
-    const char *setup;        /* a line for the shell, once before all runs, not measured */
-    const char *prepare;      /* the same before each run */
-    const char *quick, *full; /* the value of BENCH_SIZE in these sets; NULL: the set has it not */
-    bool ignore_output;
-    const json_t *needs; /* object: name of a program -> the package that has it */
+    double settle;                  /* seconds */
+    const char *setup;              /* a line for the shell, once before all runs, not measured */
+    const char *prepare;            /* the same before each run */
+    const char *quick, *full;       /* the value of BENCH_SIZE in these sets; NULL: the set has it not */
+    bool ignore_output, ignore_end; /* as in struct subject */
+    const json_t *needs;            /* object: name of a program -> the package that has it */
 };
 
 struct suite {

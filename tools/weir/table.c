@@ -47,9 +47,12 @@ static const char *short_number(double value)
 const char *table_figure(enum figure figure, double value)
 {
     char *text = next_buffer();
-    if (figure != FIGURE_MINOR && figure != FIGURE_MAJOR)
+    if (figure == FIGURE_END && value <= 0)
+        snprintf(text, TEXT_MOST, "-");
+    else if (figure == FIGURE_MINOR || figure == FIGURE_MAJOR)
+        snprintf(text, TEXT_MOST, "%.0f", value);
+    else
         return short_number(value / figure_name[figure].scale);
-    snprintf(text, TEXT_MOST, "%.0f", value);
     return text;
 }
 

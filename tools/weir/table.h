@@ -15,7 +15,8 @@ void table_means(const struct results *list, FILE *stream);
 /** One line for each run of each allocator; a line of headings first. */
 void table_csv(const struct results *list, FILE *stream);
 
-/** A figure in its unit, as short as it can be said: "1.234", "12.35", "12345". In one of four buffers in turn. */
+/** A figure in its unit, as short as it can be said: "1.234", "12.35", "12345"; "-" for an end that was not
+ *  seen. In one of four buffers in turn. */
 const char *table_figure(enum figure figure, double value);
 
 #endif

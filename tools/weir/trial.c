@@ -260,6 +260,8 @@ void trial_run(struct trial *t, const struct subject *s, const struct allocator 
         run_server(t, s, &job);
     else if (t->problem == NULL)
         run_program(t, s, &job);
+    if (s->ignore_end)
+        t->figure[FIGURE_END] = 0;
     close(job.in);
     strings_free(&change);
 }

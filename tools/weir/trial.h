@@ -26,6 +26,7 @@ struct subject {
     double timeout;         /* seconds that a run may take; 0: for ever */
     double interval;        /* between two looks at its size, seconds */
     bool ignore_output;
+    bool ignore_end; /* its size at the end means nothing: only one of its processes is left then */
 };
 
 /** What came of it. */
