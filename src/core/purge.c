@@ -37,11 +37,11 @@ bool wr_purge_zeroes(void) { return zeroes; }
 
 /* Regret: what is purged and soon taken again was purged in vain, and cost more than it gained. A cycle is regretted if
  * more than a tenth of what went back came again. Building and dropping a few times is what programs do, and their
- * memory shall go back each time; but once some cycles were regretted with less than a second between them, the program is
- * one that goes on so, and the bound is widened by as much as came again, or to the double. In a process with threads the
- * second such cycle is proof enough; one that is single-threaded and falls idle has nobody to narrow the bound again, so
- * there it takes more. Slack and used pages together never exceed the most that was used lately by more than a quarter.
- * With each second the widening, and the memory of that peak, shrink by half. */
+ * memory shall go back each time; but once some cycles were regretted with less than a second between them, the program
+ * is one that goes on so, and the bound is widened by as much as came again, or to the double. In a process with threads
+ * the second such cycle is proof enough; one that is single-threaded and falls idle has nobody to narrow the bound
+ * again, so there it takes more. Slack and used pages together never exceed the most that was used lately by more than a
+ * quarter. With each second the widening, and the memory of that peak, shrink by half. */
 enum { WINDOW_MS = 1000, REGRET_SHARE = 10, PATIENCE = 2, PATIENCE_ALONE = 6 };
 
 static struct {
