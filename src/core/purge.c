@@ -38,10 +38,11 @@ bool wr_purge_zeroes(void) { return zeroes; }
 /* Regret: what is purged and soon taken again was purged in vain, and cost more than it gained. A cycle is regretted if
  * more than a tenth of what went back came again. Building and dropping a few times is what programs do, and their
  * memory shall go back each time; but once some cycles were regretted with less than a second between them, the program
- * is one that goes on so, and the bound is widened by as much as came again, or to the double. In a process with threads
- * the second such cycle is proof enough; one that is single-threaded and falls idle has nobody to narrow the bound
- * again, so there it takes more. Slack and used pages together never exceed the most that was used lately by more than a
- * quarter. With each second the widening, and the memory of that peak, shrink by half. */
+ * is one that goes on so, and the bound is widened by as much as came again, or to the double. Slack and used pages
+ * together never exceed the most that was used lately by more than a quarter. With each second the widening, and the
+ * memory of that peak, shrink by half. In a process with threads the second such cycle is proof enough, for when it falls
+ * idle the purger narrows the bound. A single-threaded one has nobody to do that; there it takes more cycles, and the
+ * widening is never more than what is in use, so that it goes with the blocks when a loop ends. */
 enum { WINDOW_MS = 1000, REGRET_SHARE = 10, PATIENCE = 2, PATIENCE_ALONE = 6 };
 
 static struct {
@@ -59,6 +60,8 @@ size_t wr_purge_bound(void)
 {
     size_t used = wr_account_used() >> WR_PAGE_SHIFT, most = load(&regret.demand) / 4 * 5;
     size_t extra = wr_min(load(&regret.extra), most > used ? most - used : 0);
+    if (wr_os_alone())
+        extra = wr_min(extra, used);
     return wr_max(wr_options.slack >> WR_PAGE_SHIFT, used / 8) + extra;
 }
 
