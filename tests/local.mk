@@ -43,6 +43,7 @@ unit_tests = \
     tests/unit/test_option \
     tests/unit/test_os \
     tests/unit/test_purge \
+    tests/unit/test_purger \
     tests/unit/test_return \
     tests/unit/test_space \
     tests/unit/test_stats \
