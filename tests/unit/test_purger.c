@@ -76,8 +76,8 @@ static bool goes_on(size_t round)
     return false;
 }
 
-/** Takes blocks of a few classes, verifies and frees all of them: pools are empty again and again, in whichever state
- *  the taker finds them. */
+/** Takes blocks of a few classes, verifies and frees all of them: stacks fill and empty again and again, in whichever
+ *  state the taker finds them. */
 static void *work(void *arg)
 {
     struct unit_rng rng = {(uintptr_t)arg * 7919 + unit_seed()};
@@ -198,12 +198,12 @@ static void begin_to_step(void)
 #endif
 }
 
-/** Blocks of classes of each kind come and go, so that pools, stacks and stashes are empty, filled and taken. */
+/** Blocks of medium classes come and go, so that stacks are empty, filled and taken. */
 static void *work_in_steps(void *arg)
 {
-    size_t count = unit_scale(150);
+    size_t count = unit_scale(100);
     for (size_t i = 0; i < count; i++) {
-        static const size_t size[] = {16, 48, 400, 1500, 5000};
+        static const size_t size[] = {1200, 1500, 5000, 20000};
         size_t *block[WR_COUNT(size)][2];
         for (size_t k = 0; k < WR_COUNT(size); k++)
             for (size_t m = 0; m < 2; m++) {
@@ -353,8 +353,9 @@ static void wake_up(const pthread_t thread[SLEEPERS])
     must(wr_check_all(), "no heap");
 }
 
-/** What a thread that sleeps may keep when all of its blocks are free: the stashes of small classes, by and by. */
-#define KEPT_PAGES 6
+/** What a thread that sleeps may keep when all of its blocks are free: stashes of small classes, most often of one page
+ *  each. */
+#define KEPT_PAGES (wr_geometry.small_classes + 4)
 
 static size_t kept(void) { return now().used + now().slack; }
 
