@@ -187,6 +187,7 @@ test_files = \
     tests/preload/plain_lib.c \
     tests/preload/plugin.c \
     tests/preload/privileged.c \
+    tests/preload/purger.c \
     tests/preload/reports.c \
     tests/preload/sandbox.c \
     tests/preload/seccomp.h \

@@ -526,3 +526,84 @@ Test(purger, only_slack_that_nobody_needed_goes)
         wr_purge_unused(0);
     must(wr_account_slack() <= 64, "%zu pages that nobody used are left", wr_account_slack());
 }
+
+/* ---- the bits of pages and the system -------------------------------------------------------------------------- */
+
+static struct pages_seen {
+    size_t hidden, missing; /* resident although the bits say they are not; slack by the bits, but not resident */
+    size_t slack, resident; /* by the bits */
+} seen;
+
+static void compare_arena(struct wr_arena *arena, void *arg WR_UNUSED)
+{
+    static unsigned char page[WR_ARENA_PAGES * 16]; /* Weir's pages may be of several of the system's */
+    size_t each = WR_PAGE_SIZE / unit_page_size();
+    must(wr_os_look_resident(arena, WR_ARENA_SIZE, page), "no mincore");
+    for (unsigned i = WR_SPAN_PAGES; i < WR_ARENA_PAGES; i++) {
+        struct wr_span *span = &arena->span[i / WR_SPAN_PAGES];
+        uint16_t bit = (uint16_t)(1u << i % WR_SPAN_PAGES);
+        bool resident = (span->resident & bit) != 0, slack = resident && (span->kind == WR_SPAN_FREE || (span->free & bit) != 0);
+        size_t present = 0;
+        for (size_t k = 0; k < each; k++)
+            present += page[i * each + k] & 1u;
+        seen.hidden += !resident && present > 0;
+        seen.missing += slack && present == 0;
+        seen.slack += slack;
+        seen.resident += resident;
+    }
+}
+
+/** Compares; the figures and the count must say the same. pre: no other thread allocates. */
+static void compare_pages(const char *state)
+{
+    seen = (struct pages_seen){0};
+    weir_free(weir_malloc(1));
+    wr_arena_each(compare_arena, NULL);
+    must(seen.hidden == 0, "%s: %zu pages are resident that were thought to have gone", state, seen.hidden);
+    must(seen.missing <= seen.slack / 50, "%s: of %zu pages of slack %zu are not resident", state, seen.slack,
+         seen.missing);
+    must(now().slack == (seen.slack << WR_PAGE_SHIFT) + now().cached, "%s: the figures say slack %llu, the bits %zu",
+         state, (unsigned long long)now().slack, seen.slack << WR_PAGE_SHIFT);
+}
+
+/** Builds `count` blocks of up to `most` bytes, touches all of them, compares, frees scattered ones, compares. */
+static void build_and_compare(size_t count, size_t most, const char *state)
+{
+    struct unit_rng rng = {unit_seed() + most};
+    void **block = malloc(count * sizeof *block);
+    for (size_t i = 0; i < count; i++) {
+        must((block[i] = weir_malloc(1 + unit_below(&rng, most))) != NULL, "no memory");
+        memset(unit_opaque(block[i]), 1, weir_usable_size(block[i]));
+    }
+    compare_pages(state);
+    for (size_t i = 0; i < count; i++)
+        if (i % 10 != 0)
+            weir_free(block[i]);
+    compare_pages(state);
+    wr_purge_to(10);
+    compare_pages(state);
+    for (size_t i = 0; i < count; i += 10)
+        weir_free(block[i]);
+    compare_pages(state);
+    weir_trim(0);
+    compare_pages(state);
+    free(block);
+}
+
+/** In every mode of huge pages, which are set as the environment does. */
+static void compare_with(int thp)
+{
+    if (wr_options.purge == WR_PURGE_FREE)
+        cr_skip_test("pages stay until the system is short of memory");
+    wr_start();
+    wr_options.thp = thp;
+    build_and_compare(60000, 1000, "small blocks");
+    build_and_compare(3000, 30000, "medium blocks");
+    build_and_compare(100, 1500000, "large blocks");
+    build_and_compare(100000, 1500, "small blocks again");
+}
+
+Test(purger, bits_of_pages_are_true) { compare_with(WR_THP_SYSTEM); }
+Test(purger, bits_of_pages_are_true_without_huge_pages) { compare_with(WR_THP_NEVER); }
+Test(purger, bits_of_pages_are_true_with_some_huge_pages) { compare_with(WR_THP_AUTO); }
+Test(purger, bits_of_pages_are_true_with_huge_pages) { compare_with(WR_THP_ALWAYS); }
