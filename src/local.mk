@@ -10,6 +10,8 @@ weir_sources = \
     src/base/option.h \
     src/base/text.c \
     src/base/text.h \
+    src/os/helper.c \
+    src/os/helper.h \
     src/os/lock.c \
     src/os/lock.h \
     src/os/os.h \
@@ -36,6 +38,8 @@ weir_sources = \
     src/core/pool.h \
     src/core/purge.c \
     src/core/purge.h \
+    src/core/purger.c \
+    src/core/purger.h \
     src/core/registry.c \
     src/core/registry.h \
     src/core/space.c \

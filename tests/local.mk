@@ -43,6 +43,7 @@ unit_tests = \
     tests/unit/test_option \
     tests/unit/test_os \
     tests/unit/test_purge \
+    tests/unit/test_purger \
     tests/unit/test_return \
     tests/unit/test_space \
     tests/unit/test_stats \
@@ -189,6 +190,7 @@ test_files = \
     tests/preload/plain_lib.c \
     tests/preload/plugin.c \
     tests/preload/privileged.c \
+    tests/preload/purger.c \
     tests/preload/reports.c \
     tests/preload/sandbox.c \
     tests/preload/seccomp.h \

@@ -73,6 +73,18 @@ WR_INLINE void wr_pause(void)
 #define WR_TSAN 0
 #endif
 
+/* Whether a sanitizer with a runtime of its own, which must know every thread, is built in. */
+#if WR_TSAN || defined(__SANITIZE_ADDRESS__)
+#define WR_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define WR_SANITIZED 1
+#endif
+#endif
+#ifndef WR_SANITIZED
+#define WR_SANITIZED 0
+#endif
+
 /* For functions that only look, for figures or for a guess, at what others may be writing. */
 #if WR_TSAN
 #define WR_RACY __attribute__((no_sanitize("thread"))) WR_NOINLINE

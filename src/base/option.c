@@ -29,6 +29,8 @@ static const struct option {
      "0: take Weir out of LD_PRELOAD for the programs that this one starts"},
     {"WEIR_PURGE", WORD, &wr_options.purge, "dontneed|free|never", "dontneed",
      "how free pages go back: at once, under memory pressure (MADV_FREE), or not at all"},
+    {"WEIR_PURGER", WORD, &wr_options.purger, "auto|on|off", "auto",
+     "a thread that gives back what a quiet process keeps: auto, only where the program has threads; on, always; off"},
     {"WEIR_REPORT", PATH, wr_options.report, "PATH", "",
      "append the statistics as one line of JSON to this file at exit"},
     {"WEIR_SLACK", BYTES, &wr_options.slack, "BYTES[K|M|G]", "4M",
@@ -36,6 +38,8 @@ static const struct option {
     {"WEIR_STATS", WORD, &wr_options.stats, "0|1|json", "0",
      "write statistics to standard error at exit, as text or JSON; counts every call, so the program runs slower"},
     {"WEIR_STRICT", WORD, &wr_options.strict, "0|1", "0", "1: freeing a pointer that Weir never gave is fatal"},
+    {"WEIR_THP", WORD, &wr_options.thp, "system|auto|never|always", "system",
+     "huge pages: where the system gives them unasked and slack has room; asked for where slack has room; not; always"},
     {"WEIR_VERBOSE", WORD, &wr_options.verbose, "0|1", "0",
      "1: say at start that Weir is active and how, and why memory was refused"},
 };

@@ -11,8 +11,10 @@ extern struct wr_options {
     size_t slack; /* least slack bound, bytes */
     int check;    /* index of the option's words, as are all below */
     int purge;
+    int purger;
     int stats;
     int strict;
+    int thp;
     int verbose;
     int inherit;
     char report[512]; /* a path, or empty. A copy: programs write over their environment */
@@ -21,6 +23,8 @@ extern struct wr_options {
 /* Indices into the options' words. */
 enum { WR_STATS_OFF, WR_STATS_TEXT, WR_STATS_JSON };
 enum { WR_PURGE_DONTNEED, WR_PURGE_FREE, WR_PURGE_NEVER };
+enum { WR_PURGER_AUTO, WR_PURGER_ON, WR_PURGER_OFF };
+enum { WR_THP_SYSTEM, WR_THP_AUTO, WR_THP_NEVER, WR_THP_ALWAYS };
 
 /** Reads the environment, silently; what it does not understand stays at its default. Once, at start. */
 void wr_option_read(void);

@@ -4,6 +4,13 @@
 
 struct wr_account wr_account;
 
+size_t wr_account_take_least(void)
+{
+    int64_t now = (int64_t)wr_account_slack();
+    int64_t least = atomic_exchange_explicit(&wr_account.least, now, memory_order_relaxed);
+    return least > 0 ? (size_t)wr_min((size_t)least, (size_t)now) : 0;
+}
+
 void wr_account_note_peak(void)
 {
     uint64_t now = wr_account_used() + (wr_account_slack() << WR_PAGE_SHIFT);

@@ -10,6 +10,7 @@
 
 #include <limits.h>
 
+#include "base/option.h"
 #include "core/account.h"
 #include "core/purge.h"
 #include "core/space.h"
@@ -80,8 +81,6 @@ void wr_arena_each(void (*fn)(struct wr_arena *, void *), void *arg)
     unlock();
 }
 
-/* ---- arenas come and go ---------------------------------------------------------------------------------------- */
-
 static void arena_init(struct wr_arena *arena)
 {
     /* Fresh memory is zero: no page resident, none busy, every pool unowned. Spans and pools say "free" by their first
@@ -89,6 +88,72 @@ static void arena_init(struct wr_arena *arena)
     arena->free_spans = WR_ALL_SPANS;
     arena->span[0].kind = WR_SPAN_HEAD;
 }
+
+/* ---- huge pages ------------------------------------------------------------------------------------------------ */
+
+/* The first touch of a huge page makes all of its pages resident, and the kernel may later make huge pages of small ones
+ * by itself, in the holes that were given back. Neither may happen unseen. So an arena has huge pages only if all of it
+ * is backed by them from the start: it is touched at once, looked at, and counted as slack, for which the bound must
+ * have room. Before its first page goes back the arena is excluded from huge pages for good. All other arenas are
+ * excluded when they are mapped, so a small program has none. */
+
+enum { HUGE_SHIFT = 21 };
+
+/** Whether slack may grow by an arena: an eighth of what is used, and never the fixed part of the bound. */
+static bool has_room(void)
+{
+    return (wr_account_slack() << WR_PAGE_SHIFT) + WR_ARENA_SIZE <= wr_account_used() / 8;
+}
+
+static bool wants_huge(void)
+{
+    if (WR_ARENA_SIZE % ((size_t)1 << HUGE_SHIFT) != 0 || WR_PAGE_SIZE != 4096)
+        return false;
+    switch (wr_options.thp) {
+    case WR_THP_SYSTEM:
+        return has_room() && wr_os_gives_huge();
+    case WR_THP_AUTO:
+        return has_room();
+    default:
+        return wr_options.thp == WR_THP_ALWAYS;
+    }
+}
+
+/** Notes which pages of a fresh arena are resident; returns how many, the head's not counted. */
+static unsigned note_resident(struct wr_arena *arena, const unsigned char *pages)
+{
+    unsigned count = 0;
+    for (unsigned page = WR_SPAN_PAGES; page < WR_ARENA_PAGES; page++)
+        if ((pages[page] & 1) != 0) {
+            struct wr_span *span = &arena->span[page / WR_SPAN_PAGES];
+            span->resident |= (uint16_t)(1u << page % WR_SPAN_PAGES);
+            wr_arena_note_slack(span);
+            count++;
+        }
+    return count;
+}
+
+/** Has huge pages back a fresh arena, or sees to it that none do. Nobody else knows the arena yet. */
+static void choose_pages(struct wr_arena *arena)
+{
+    unsigned char pages[1024];
+    _Static_assert(WR_ARENA_PAGES <= sizeof pages, "a byte for each page");
+    if (!wants_huge()) {
+        wr_os_advise_huge(arena, WR_ARENA_SIZE, false);
+        return;
+    }
+    if (wr_options.thp != WR_THP_SYSTEM)
+        wr_os_advise_huge(arena, WR_ARENA_SIZE, true);
+    for (size_t at = 0; at < WR_ARENA_SIZE; at += (size_t)1 << HUGE_SHIFT)
+        *(volatile char *)((char *)arena + at) = 0;
+    unsigned count = wr_os_look_resident(arena, WR_ARENA_SIZE, pages) ? note_resident(arena, pages) : 0;
+    arena->huge = count == WR_ARENA_PAGES - WR_SPAN_PAGES;
+    if (!arena->huge) /* there were not enough of them */
+        wr_os_advise_huge(arena, WR_ARENA_SIZE, false);
+    wr_account_add(&wr_account.slack, count);
+}
+
+/* ---- arenas come and go ---------------------------------------------------------------------------------------- */
 
 bool wr_arena_grow(void)
 {
@@ -100,6 +165,7 @@ bool wr_arena_grow(void)
         return false;
     }
     arena_init(arena);
+    choose_pages(arena);
     lock();
     wr_map_add_arena(arena);
     table_add(arena);

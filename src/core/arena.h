@@ -68,6 +68,8 @@ struct wr_arena {
     uint64_t free_spans;          /* guarded by: arena lock */
     uint64_t busy_spans;          /* free spans with busy pages; guarded by: arena lock */
     _Atomic uint64_t slack_spans; /* spans that may have slack; relaxed, a hint that errs on the side of 1 */
+    bool huge; /* backed by huge pages: every page is resident, until the first is to go back. guarded by: whoever maps
+                  the arena, then purging */
     unsigned pins;                /* threads that look into the arena without a block in it. guarded by: arena lock */
     _Alignas(WR_CACHE_LINE) struct wr_span span[WR_ARENA_SPANS];
     struct wr_pool pool[WR_ARENA_PAGES];

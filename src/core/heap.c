@@ -4,7 +4,21 @@
  *
  * Invariants under the lock, for each span lent to the heap: it is in list[class][span->list], the one that relist()
  * finds for it; `fuller` and `sparser` hold just its WAITING pools; a span whose pages are all free, none busy, has
- * been given back to its arena. */
+ * been given back to its arena.
+ *
+ * The stacks and parcels of a thread that sleeps can be emptied by others (wr_heap_tidy(), then wr_heap_empty()), although
+ * their owner uses neither lock nor atomic read-modify-writes, and although it may sleep in a signal handler that has
+ * interrupted it there, or not sleep at all. Both write first and then read, and between the other's write and read every
+ * thread of the process passes a barrier; so one of them sees the other:
+ *
+ *   owner                                     other
+ *   stack:   head--;  reads tail              tail = head;  barrier;  reads head
+ *   parcels: inside = true;  reads visited    visited = true;  barrier;  reads inside
+ *
+ * Stack. If head is not below the new tail, the blocks between the old tail and the new are the other's: the owner finds
+ * the stack empty, and leaves their slots alone until `base` moves up. Else the old tail comes back.
+ *
+ * Parcels. If the owner is not inside, it will see that there is a visitor, and sends its blocks without a parcel. */
 #include "core/heap.h"
 
 #include <string.h>
@@ -33,7 +47,7 @@ void wr_heap_init(struct wr_heap *heap, bool special)
         heap->slot[i] = special ? &wr_stash_none : &heap->stash[wr_geometry.small_class[i]];
     for (unsigned c = 0; c < wr_geometry.small_classes; c++)
         heap->stash[c].room = heap->stash[c].most = wr_geometry.class[c].stash;
-    heap->stack_limit = STACK_LEAST;
+    atomic_init(&heap->stack_limit, STACK_LEAST);
 }
 
 /** Locks the heap that a span is lent to, whichever that is by then; NULL, and nothing locked, if none. */
@@ -50,6 +64,12 @@ static struct wr_heap *lock_heap_of(struct wr_span *span)
     }
 }
 
+static uint32_t load(_Atomic uint32_t *count) { return atomic_load_explicit(count, memory_order_relaxed); }
+static void store(_Atomic uint32_t *count, uint32_t value)
+{
+    atomic_store_explicit(count, value, memory_order_relaxed);
+}
+
 /* ---- the account ----------------------------------------------------------------------------------------------- */
 
 /** Hands over what has gathered. pre: lock. */
@@ -60,16 +80,22 @@ static void hand_over(struct wr_heap *heap)
     heap->most_pages = (uint32_t)wr_max(heap->most_pages, heap->pages);
     heap->shrunk = heap->pages < heap->most_pages - heap->most_pages / 8;
     heap->used = heap->slack = 0;
-    heap->stack_limit = stack_limit(heap->pages);
+    atomic_store_explicit(&heap->stack_limit, stack_limit(heap->pages), memory_order_relaxed);
     wr_account_note_peak();
 }
 
-static bool is_batch(int32_t pages) { return pages >= WR_ACCOUNT_BATCH || pages <= -WR_ACCOUNT_BATCH; }
+static bool is_batch(int32_t pages)
+{
+    int32_t batch = wr_account_batch();
+    return pages >= batch || pages <= -batch;
+}
 
 /** Unlocks; when enough has gathered, hands it over and does what that makes due. */
 static void unlock_and_check(struct wr_heap *heap)
 {
     bool full = is_batch(heap->used) || is_batch(heap->slack);
+    uint32_t changes = atomic_load_explicit(&heap->changes, memory_order_relaxed) + 1;
+    atomic_store_explicit(&heap->changes, changes, memory_order_relaxed);
     if (full)
         hand_over(heap);
     unlock(heap);
@@ -637,12 +663,24 @@ static void free_blocks(void **block, unsigned count)
 static void unload(struct wr_heap *heap, unsigned class, unsigned keep)
 {
     struct wr_stack *stack = &heap->stack[class - wr_geometry.small_classes];
-    void *block[WR_STACK_BLOCKS];
+    void *others[WR_STACK_BLOCKS];
     unsigned count = 0;
-    while (stack->head - stack->tail > keep && count < WR_STACK_BLOCKS)
-        block[count++] = stack->block[stack->tail++ % WR_STACK_BLOCKS];
-    heap->stack_bytes -= wr_min(heap->stack_bytes, count * (size_t)wr_geometry.class[class].size);
-    free_blocks(block, count);
+    lock(heap); /* other threads empty stacks too */
+    uint32_t head = load(&stack->head), tail = load(&stack->tail), base = load(&stack->base), first = tail;
+    for (; base == first && (int32_t)(head - tail) > (int32_t)keep; tail++) {
+        void *block = stack->block[tail % WR_STACK_BLOCKS];
+        if (atomic_load_explicit(&span_of(block)->heap, memory_order_relaxed) == heap)
+            free_medium_locked(heap, span_of(block), block);
+        else
+            others[count++] = block;
+    }
+    if (base == first) { /* else somebody is about to take them all */
+        store(&stack->tail, tail);
+        store(&stack->base, tail);
+    }
+    heap->stack_bytes -= wr_min(heap->stack_bytes, (tail - first) * (size_t)wr_geometry.class[class].size);
+    unlock_and_check(heap);
+    free_blocks(others, count);
 }
 
 static void unload_all(struct wr_heap *heap)
@@ -658,17 +696,24 @@ static unsigned stack_depth(const struct wr_heap *heap, const struct wr_span *sp
                                                                            : WR_STACK_BLOCKS;
 }
 
+static bool stacks_are_full(struct wr_heap *heap, size_t size)
+{
+    return heap->stack_bytes + size > atomic_load_explicit(&heap->stack_limit, memory_order_relaxed);
+}
+
 /** Makes room for a block of the span. A full stack lets the oldest of the thread's own blocks go for each that comes.
  *  Those of other heaps, whose locks are dearer, gather and go together. pre: owner, outside of slow paths. */
 static WR_NOINLINE void make_room(struct wr_heap *heap, const struct wr_span *span)
 {
     unsigned class = span->class;
-    heap->inside = true; /* as the front does: handlers of signals leave the heap alone */
+    wr_heap_set_inside(heap, true); /* as the front does: handlers of signals leave the heap alone */
     atomic_signal_fence(memory_order_seq_cst);
+    size_t taken = atomic_exchange_explicit(&heap->taken_bytes, 0, memory_order_relaxed);
+    heap->stack_bytes -= wr_min(heap->stack_bytes, taken);
     if (wr_heap_stashed(heap, class) >= stack_depth(heap, span))
         unload(heap, class, wr_geometry.class[class].stash - 1u);
     unsigned left = wr_geometry.classes - wr_geometry.small_classes;
-    for (; left > 0 && heap->stack_bytes + wr_geometry.class[class].size > heap->stack_limit; left--) {
+    for (; left > 0 && stacks_are_full(heap, wr_geometry.class[class].size); left--) {
         if (heap->victim < wr_geometry.small_classes || heap->victim >= wr_geometry.classes)
             heap->victim = wr_geometry.small_classes;
         unload(heap, heap->victim++, 0);
@@ -676,13 +721,13 @@ static WR_NOINLINE void make_room(struct wr_heap *heap, const struct wr_span *sp
     if (left == 0)
         heap->stack_bytes = 0; /* all are empty; a handler of a signal may have spoilt the sum */
     atomic_signal_fence(memory_order_seq_cst);
-    heap->inside = false;
+    wr_heap_set_inside(heap, false);
 }
 
 /** Ends the process if the block, whose first word says that it lies in `slot` of the stack, does so. */
-static WR_COLD void find_stashed(const struct wr_stack *stack, void *const *slot, const void *block, size_t size)
+static WR_COLD void find_stashed(struct wr_stack *stack, void *const *slot, const void *block, size_t size)
 {
-    for (uint32_t i = stack->tail; i != stack->head; i++)
+    for (uint32_t i = load(&stack->tail), head = load(&stack->head); (int32_t)(head - i) > 0; i++)
         if (slot == &stack->block[i % WR_STACK_BLOCKS] && *slot == block)
             wr_fatal("double free of %p, a block of %zu bytes: it was freed a moment ago", block, size);
 }
@@ -698,15 +743,18 @@ bool wr_heap_stash_medium(struct wr_heap *heap, struct wr_span *span, void *bloc
     void **marked = *(void ***)block;
     if (wr_unlikely((uintptr_t)marked - (uintptr_t)stack->block < sizeof stack->block))
         find_stashed(stack, marked, block, size);
-    if (stack->head - stack->tail >= stack_depth(heap, span) || heap->stack_bytes + size > heap->stack_limit) {
+    if (wr_stack_depth(stack) >= stack_depth(heap, span) || stacks_are_full(heap, size)) {
         if (wr_unlikely(heap->inside))
             return false;
         make_room(heap, span);
     }
-    void **slot = &stack->block[stack->head % WR_STACK_BLOCKS];
+    if (wr_unlikely(wr_stack_depth(stack) >= WR_STACK_BLOCKS))
+        return false; /* full of blocks that somebody is taking */
+    uint32_t head = load(&stack->head);
+    void **slot = &stack->block[head % WR_STACK_BLOCKS];
     *(void ***)block = slot;
     *slot = block;
-    stack->head++;
+    atomic_store_explicit(&stack->head, head + 1, memory_order_release); /* who takes the block sees it as it is */
     heap->stack_bytes += size;
     return true;
 }
@@ -723,10 +771,21 @@ static void deliver(struct wr_parcel *parcel)
         wr_heap_settle(pool);
 }
 
+/** pre: lock; the owner, or a visitor whom the owner sees. */
+static void take_parcels(struct wr_heap *heap, struct wr_parcel parcel[WR_PARCELS])
+{
+    memcpy(parcel, heap->parcel, sizeof heap->parcel);
+    memset(heap->parcel, 0, sizeof heap->parcel);
+}
+
 static void deliver_all(struct wr_heap *heap)
 {
+    struct wr_parcel parcel[WR_PARCELS];
+    lock(heap);
+    take_parcels(heap, parcel);
+    unlock(heap);
     for (unsigned i = 0; i < WR_PARCELS; i++)
-        deliver(&heap->parcel[i]);
+        deliver(&parcel[i]);
 }
 
 bool wr_heap_send(struct wr_heap *heap, struct wr_pool *pool, void *block)
@@ -736,6 +795,11 @@ bool wr_heap_send(struct wr_heap *heap, struct wr_pool *pool, void *block)
     if ((owner & WR_OWNER_SPECIAL) != 0)
         return false;
     heap->remote_frees++;
+    if (wr_unlikely(atomic_load_explicit(&heap->visited, memory_order_acquire))) {
+        if (wr_pool_push_remote(pool, block, block, 1))
+            wr_heap_settle(pool);
+        return true;
+    }
     if (parcel->pool != pool) {
         deliver(parcel);
         *parcel = (struct wr_parcel){.pool = pool, .first = block, .last = block, .count = 1, .class = pool->class};
@@ -790,6 +854,61 @@ static void tidy_lists(struct wr_heap *heap, bool owner)
             }
 }
 
+/* ---- heaps of other threads ------------------------------------------------------------------------------------ */
+
+/** Begins to take what the heap can do without: see the head of this file. pre: lock; purging; not the owner. */
+static void begin_to_take(struct wr_heap *heap)
+{
+    atomic_store_explicit(&heap->visited, true, memory_order_relaxed);
+    for (unsigned i = 0; i < WR_MEDIUM_LIMIT; i++) {
+        struct wr_stack *stack = &heap->stack[i];
+        uint32_t head = load(&stack->head);
+        if ((int32_t)(head - load(&stack->tail)) > 0)
+            store(&stack->tail, head);
+    }
+}
+
+/** Frees the blocks of the stack if all of them are ours now. pre: purging; no lock. */
+static void take_stack(struct wr_heap *heap, struct wr_stack *stack, bool passed)
+{
+    void *block[WR_STACK_BLOCKS];
+    unsigned count = 0;
+    lock(heap);
+    uint32_t base = load(&stack->base), tail = load(&stack->tail);
+    if (passed && (int32_t)(atomic_load_explicit(&stack->head, memory_order_acquire) - tail) >= 0) {
+        while (base != tail)
+            block[count++] = stack->block[base++ % WR_STACK_BLOCKS];
+        /* Release: the owner fills these slots again when it sees this. */
+        atomic_store_explicit(&stack->base, tail, memory_order_release);
+    } else {
+        store(&stack->tail, base);
+    }
+    unlock(heap);
+    size_t size = count > 0 ? wr_geometry.class[span_of(block[0])->class].size : 0;
+    atomic_fetch_add_explicit(&heap->taken_bytes, count * size, memory_order_relaxed);
+    free_blocks(block, count);
+}
+
+void wr_heap_empty(struct wr_heap *heap, bool passed)
+{
+    struct wr_parcel parcel[WR_PARCELS] = {{0}};
+    if (!atomic_load_explicit(&heap->visited, memory_order_relaxed))
+        return;
+    for (unsigned i = 0; i < WR_MEDIUM_LIMIT; i++)
+        if (load(&heap->stack[i].tail) != load(&heap->stack[i].base))
+            take_stack(heap, &heap->stack[i], passed);
+    lock(heap);
+    if (passed && !__atomic_load_n(&heap->inside, __ATOMIC_ACQUIRE)) /* and should it be soon, it will see that there is a visitor */
+        take_parcels(heap, parcel);
+    hand_over(heap);
+    unlock(heap);
+    atomic_store_explicit(&heap->visited, false, memory_order_release);
+    for (unsigned i = 0; i < WR_PARCELS; i++)
+        deliver(&parcel[i]);
+}
+
+/* ---- the heap as a whole --------------------------------------------------------------------------------------- */
+
 void wr_heap_tidy(struct wr_heap *heap, bool owner)
 {
     if (owner) {
@@ -800,6 +919,8 @@ void wr_heap_tidy(struct wr_heap *heap, bool owner)
     for (unsigned c = 0; owner && c < wr_geometry.small_classes; c++)
         empty_stash(heap, c);
     tidy_lists(heap, owner);
+    if (!owner && !heap->special)
+        begin_to_take(heap);
     hand_over(heap);
     unlock(heap);
 }

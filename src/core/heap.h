@@ -36,8 +36,11 @@ struct wr_heap {
     struct wr_stash stash[WR_CLASS_LIMIT]; /* by class; small ones */
     struct wr_stack {                      /* medium: the stash, blocks that still count as taken in their spans, which
                                               may be other heaps' */
-        uint32_t head, tail;               /* counts of blocks put in, and of those taken out at the old end */
-        void *block[WR_STACK_BLOCKS];      /* a ring: tail to head, oldest first */
+        /* Counts of blocks put in, and of those taken out at the old end. `base` follows `tail`, or is where it was
+         * while another thread tries to empty the stack: the owner takes what is above tail, and fills what is below
+         * base. The owner writes head; tail and base are written under the lock. See heap.c. */
+        _Atomic uint32_t head, tail, base;
+        void *block[WR_STACK_BLOCKS]; /* a ring: tail to head, oldest first */
     } stack[WR_MEDIUM_LIMIT];
     struct wr_parcel { /* blocks of another heap's pool, not yet pushed there: one push for many */
         struct wr_pool *pool;
@@ -45,9 +48,11 @@ struct wr_heap {
         uint16_t count, class;
     } parcel[WR_PARCELS];
     size_t stack_bytes;    /* of the blocks in all stacks */
-    size_t stack_limit;    /* what they may be */
+    _Atomic size_t stack_limit; /* what they may be; written under the lock. relaxed */
+    _Atomic size_t taken_bytes; /* of blocks that others have taken from stacks, not yet off stack_bytes. relaxed */
+    _Atomic bool visited;  /* another thread empties the parcels: they are not to be used. See heap.c */
     unsigned victim;       /* the medium class whose stack is emptied next when the stacks hold too much */
-    bool inside;           /* the owner is in a slow path; seen by its signal handlers */
+    bool inside;           /* the owner is in a slow path; seen by its signal handlers, and by visitors */
     bool special;          /* WR_OWNER_SPECIAL is put on every pool */
     uint64_t remote_frees; /* blocks this thread freed into other heaps; relaxed reads by others */
 
@@ -58,7 +63,11 @@ struct wr_heap {
     uint32_t pages;      /* used */
     uint32_t most_pages; /* since the owner last looked at its stashes */
     bool shrunk;         /* it should look again */
+    _Atomic uint32_t changes; /* times that something may have become free; relaxed reads by the purger */
     struct wr_span *list[WR_CLASS_LIMIT][WR_LISTS];
+
+    /* The purger's: `changes` as last seen, and when it last emptied the heap. relaxed */
+    _Atomic uint32_t seen, emptied;
 
     /* guarded by: the registry's lock */
     struct wr_heap *next;      /* all heaps, for ever */
@@ -88,12 +97,25 @@ void *wr_heap_alloc(struct wr_heap *heap, unsigned class, bool *zeroed);
  */
 void wr_heap_free_local(struct wr_heap *heap, struct wr_pool *pool, void *block);
 
+/** Blocks in a stack. Acquire: who fills a slot again finds that its block has been taken. */
+WR_INLINE unsigned wr_stack_depth(const struct wr_stack *stack)
+{
+    int32_t depth = (int32_t)(atomic_load_explicit(&stack->head, memory_order_relaxed) -
+                              atomic_load_explicit(&stack->base, memory_order_acquire));
+    return depth > 0 ? (unsigned)depth : 0; /* below 0 for the moment in which its owner finds it empty */
+}
+
+/** Notes whether the owner is in a slow path. Release: a visitor who sees that it is not sees what it has done. */
+WR_INLINE void wr_heap_set_inside(struct wr_heap *heap, bool inside)
+{
+    __atomic_store_n(&heap->inside, inside, __ATOMIC_RELEASE);
+}
+
 /** Blocks of a class in the heap's stash. */
 WR_INLINE unsigned wr_heap_stashed(const struct wr_heap *heap, unsigned class)
 {
     if (!wr_geometry_is_small(class))
-        return heap->stack[class - wr_geometry.small_classes].head -
-               heap->stack[class - wr_geometry.small_classes].tail;
+        return wr_stack_depth(&heap->stack[class - wr_geometry.small_classes]);
     return (unsigned)(heap->stash[class].most - heap->stash[class].room);
 }
 
@@ -101,10 +123,16 @@ WR_INLINE unsigned wr_heap_stashed(const struct wr_heap *heap, unsigned class)
 WR_INLINE void *wr_heap_unstash_medium(struct wr_heap *heap, unsigned class)
 {
     struct wr_stack *stack = &heap->stack[class - wr_geometry.small_classes];
-    if (wr_unlikely(stack->head == stack->tail))
+    uint32_t head = atomic_load_explicit(&stack->head, memory_order_relaxed) - 1;
+    /* Write, then read: see heap.c for who may be reading and writing meanwhile. */
+    atomic_store_explicit(&stack->head, head, memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst);
+    if (wr_unlikely((int32_t)(head - atomic_load_explicit(&stack->tail, memory_order_relaxed)) < 0)) {
+        atomic_store_explicit(&stack->head, head + 1, memory_order_relaxed);
         return NULL;
+    }
     heap->stack_bytes -= wr_geometry.class[class].size;
-    return stack->block[--stack->head % WR_STACK_BLOCKS];
+    return stack->block[head % WR_STACK_BLOCKS];
 }
 
 /** Frees a medium block, of whichever heap, into the stash of its class; others leave that if it is full. False if this
@@ -126,8 +154,14 @@ void wr_heap_settle(struct wr_pool *pool);
 void wr_heap_free_medium(struct wr_span *span, void *block);
 
 /** Puts what the heap can do without back to its lists: stashes, and what others have freed.
- *  @param owner the caller owns the heap (else the stashes are let be). pre: no lock is held. */
+ *  @param owner the caller owns the heap. Else its stashes of small classes are let be, and its stacks and parcels are
+ *  taken, for wr_heap_empty() after a barrier that every thread has passed. pre: no lock is held; if not owner, purging.
+ */
 void wr_heap_tidy(struct wr_heap *heap, bool owner);
+
+/** Finishes what wr_heap_tidy() has begun in a heap that is not the caller's. @param passed all threads have passed
+ *  wr_os_barrier() since; if not, what was begun is undone. pre: as wr_heap_tidy(). */
+void wr_heap_empty(struct wr_heap *heap, bool passed);
 
 /** As wr_heap_tidy() by the owner: the heap can be adopted by a thread, and emptied by all. pre: the caller owns it. */
 void wr_heap_retire(struct wr_heap *heap);

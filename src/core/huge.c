@@ -4,6 +4,7 @@
  * that nobody else can reach: a mapping is taken out of the cache first. */
 #include "core/huge.h"
 
+#include "base/option.h"
 #include "core/account.h"
 #include "core/arena.h"
 #include "core/meta.h"
@@ -192,6 +193,8 @@ static struct wr_huge *map(size_t size, size_t align)
         return NULL;
     }
     wr_account_map(size);
+    if (wr_options.thp == WR_THP_NEVER || wr_options.thp == WR_THP_ALWAYS)
+        wr_os_advise_huge(huge->start, size, wr_options.thp == WR_THP_ALWAYS);
     return huge;
 }
 
@@ -245,10 +248,10 @@ void *wr_huge_resize(struct wr_huge *huge, size_t size)
     return done ? huge->start : NULL;
 }
 
-size_t wr_huge_drop_oldest(void)
+size_t wr_huge_drop_oldest(size_t most)
 {
     lock();
-    struct wr_huge *huge = cache.oldest;
+    struct wr_huge *huge = cache.oldest != NULL && cache.oldest->size <= most ? cache.oldest : NULL;
     if (huge != NULL)
         cache_take(huge);
     unlock();

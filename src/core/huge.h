@@ -26,9 +26,9 @@ void wr_huge_free(struct wr_huge *huge);
 /** Resizes a huge block, moving it if it must; its start, or NULL if it stays as it was. */
 void *wr_huge_resize(struct wr_huge *huge, size_t size);
 
-/** Unmaps the cached mapping that was freed longest ago; returns its bytes, 0 if there is none. pre: no lock is held.
- */
-size_t wr_huge_drop_oldest(void);
+/** Unmaps the cached mapping that was freed longest ago, if it has no more than `most` bytes; returns its bytes, 0 if
+ *  there is none. pre: no lock is held. */
+size_t wr_huge_drop_oldest(size_t most);
 
 extern struct wr_huge_count {
     _Atomic uint64_t blocks, cached; /* in use, number; bytes of cached mappings */

@@ -9,6 +9,8 @@
 #include "base/option.h"
 #include "core/heap.h"
 #include "core/huge.h"
+#include "core/purger.h"
+#include "core/registry.h"
 
 enum {
     BATCH = 256,       /* ranges to one call */
@@ -80,16 +82,23 @@ static void open_window(uint64_t now_ms, uint64_t ms)
     regret.refaulted = atomic_load_explicit(&wr_account.refaulted, memory_order_relaxed);
 }
 
+/** Ends the window if its time is over. pre: purging. */
+static bool pass_time(uint64_t now_ms)
+{
+    uint64_t ms = now_ms - regret.start_ms;
+    if (ms < WINDOW_MS)
+        return false;
+    regret.cycles = 0;
+    open_window(now_ms, ms);
+    return true;
+}
+
 /** Judges what has been purged since the window began. pre: purging. */
 static void judge(uint64_t now_ms)
 {
-    uint64_t ms = now_ms - regret.start_ms;
     uint64_t returned = atomic_load_explicit(&wr_account.returned, memory_order_relaxed) - regret.returned;
     uint64_t again = atomic_load_explicit(&wr_account.refaulted, memory_order_relaxed) - regret.refaulted;
-    if (ms >= WINDOW_MS) {
-        regret.cycles = 0;
-        open_window(now_ms, ms);
-    } else if (returned > 0 && again > returned / REGRET_SHARE) {
+    if (!pass_time(now_ms) && returned > 0 && again > returned / REGRET_SHARE) {
         size_t extra = load(&regret.extra);
         if (++regret.cycles >= (wr_os_alone() ? PATIENCE_ALONE : PATIENCE))
             store(&regret.extra, wr_min(extra + wr_max(extra, again >> WR_PAGE_SHIFT), load(&regret.demand)));
@@ -233,7 +242,10 @@ static size_t excess(size_t keep)
 static size_t purge_arenas(struct wr_arena *const *arena, unsigned count, size_t keep)
 {
     size_t gone = 0;
-    for (unsigned i = 0; i < count; i++)
+    for (unsigned i = 0; i < count; i++) {
+        if (arena[i]->huge && excess(keep) > batch.pages)
+            wr_os_advise_huge(arena[i], WR_ARENA_SIZE, false); /* nothing refills what goes */
+        arena[i]->huge = arena[i]->huge && excess(keep) <= batch.pages;
         while (excess(keep) > batch.pages && atomic_load_explicit(&arena[i]->slack_spans, memory_order_relaxed) != 0) {
             size_t before = batch.pages;
             gather(arena[i], excess(keep));
@@ -242,17 +254,20 @@ static size_t purge_arenas(struct wr_arena *const *arena, unsigned count, size_t
             else if (batch.pages == before)
                 break;
         }
+    }
     if (batch.spans > 0)
         gone += flush();
     return gone;
 }
 
-/** Down to `keep` pages of slack: cached mappings, then empty arenas, then pages. pre: the purging lock. */
-static size_t purge_to(size_t keep)
+/** Down to `keep` pages of slack: cached mappings, then empty arenas, then pages. `exact`: no mapping that is larger
+ *  than what is to go. pre: the purging lock. */
+static size_t purge_to(size_t keep, bool exact)
 {
     struct wr_arena *arena[ARENAS];
     size_t gone = 0, before;
-    while (excess(keep) > 0 && (before = wr_huge_drop_oldest() >> WR_PAGE_SHIFT) > 0)
+    while (excess(keep) > 0 &&
+           (before = wr_huge_drop_oldest(exact ? excess(keep) << WR_PAGE_SHIFT : SIZE_MAX) >> WR_PAGE_SHIFT) > 0)
         gone += before;
     if (excess(keep) > 0)
         gone += wr_arena_reap(keep == 0 ? 0 : SPARES, WR_ARENA_PAGES);
@@ -264,7 +279,7 @@ static size_t purge_to(size_t keep)
         gone += purge_arenas(arena, count, keep);
         wr_arena_unpin(arena, count);
     } while (gone > before);
-    if (gone == 0 && excess(keep) > 0)
+    if (gone == 0 && excess(keep) > 0 && !exact)
         atomic_store_explicit(&refused_until_ms, wr_os_now_ms() + BACKOFF_MS, memory_order_relaxed);
     atomic_fetch_add_explicit(&wr_account.purges, 1, memory_order_relaxed);
     return gone << WR_PAGE_SHIFT;
@@ -280,6 +295,7 @@ static bool is_widening_due(void)
 void wr_purge_check(void)
 {
     note_demand();
+    wr_purger_call();
     if (wr_likely(wr_account_slack() <= wr_purge_bound() && !is_widening_due())) {
         wr_arena_reap(SPARES, COLD_PAGES);
         return;
@@ -294,7 +310,7 @@ void wr_purge_check(void)
     judge(now);
     size_t bound = wr_purge_bound();
     if (wr_account_slack() > bound)
-        purge_to(bound / 4 * 3);
+        purge_to(bound / 4 * 3, false);
     wr_unlock(&purging, WR_RANK_PURGE);
 }
 
@@ -314,10 +330,89 @@ size_t wr_purge_to(size_t keep)
         return 0;
     wr_lock(&purging, WR_RANK_PURGE);
     wr_arena_each(look_again, NULL);
-    size_t gone = purge_to(keep);
+    size_t gone = purge_to(keep, false);
     store(&regret.extra, 0);
     wr_unlock(&purging, WR_RANK_PURGE);
     return gone;
+}
+
+/* ---- the purger's looks ---------------------------------------------------------------------------------------- */
+
+/* A look that finds that much of what went at the look before was taken again has learnt that the program comes back
+ * after a pause: it waits longer from then on, up to WAIT_MOST looks in all, and less again when nothing comes back. */
+enum { WAIT_MOST = 3 };
+
+static struct {
+    unsigned waited, wait; /* looks since slack went or was taken, and how many it takes. guarded by: purging */
+    size_t gone;           /* bytes given back by the last one that did; guarded by: purging */
+    uint64_t refaulted;    /* the sum then; guarded by: purging */
+    _Atomic bool waits;    /* relaxed */
+} look = {.wait = 1};
+
+/** What of the last look's purge was taken again decides how long the next one waits. pre: purging. */
+static void learn(void)
+{
+    uint64_t refaulted = atomic_load_explicit(&wr_account.refaulted, memory_order_relaxed);
+    uint64_t again = refaulted - look.refaulted;
+    if (look.gone > 0)
+        look.wait = again > look.gone / REGRET_SHARE ? (unsigned)wr_min(look.wait + 1, WAIT_MOST) : 1;
+    look.gone = 0;
+    look.refaulted = refaulted;
+}
+
+size_t wr_purge_unused(size_t more)
+{
+    size_t gone = 0;
+    wr_lock(&purging, WR_RANK_PURGE);
+    pass_time(wr_os_now_ms());
+    if (++look.waited >= look.wait) {
+        size_t slack = wr_account_slack(), least = wr_account_take_least();
+        learn();
+        if (least + more > 0)
+            gone = purge_to(slack - wr_min(slack, least + more), true);
+        look.gone = gone;
+        look.waited = 0;
+        wr_account_take_least();
+    }
+    atomic_store_explicit(&look.waits, look.waited > 0, memory_order_relaxed);
+    wr_unlock(&purging, WR_RANK_PURGE);
+    return gone;
+}
+
+bool wr_purge_waits(void) { return atomic_load_explicit(&look.waits, memory_order_relaxed); }
+
+/* ---- the caches of heaps --------------------------------------------------------------------------------------- */
+
+struct emptying {
+    bool (*wanted)(struct wr_heap *, void *);
+    void *arg, *self;
+    bool some; /* other threads' */
+};
+
+static void tidy(struct wr_heap *heap, void *arg)
+{
+    struct emptying *emptying = arg;
+    if (!emptying->wanted(heap, emptying->arg))
+        return;
+    emptying->some |= heap != emptying->self;
+    wr_heap_tidy(heap, heap == emptying->self);
+}
+
+static void empty(struct wr_heap *heap, void *passed) { wr_heap_empty(heap, *(bool *)passed); }
+
+void wr_purge_heaps(bool (*wanted)(struct wr_heap *, void *), void *arg, struct wr_heap *self)
+{
+    struct emptying emptying = {.wanted = wanted, .arg = arg, .self = self};
+    if (wr_lock_is_mine(&purging))
+        return;
+    /* Held to the end: a list that another thread takes after our barrier must not be taken for one of ours. */
+    wr_lock(&purging, WR_RANK_PURGE);
+    wr_registry_each(tidy, &emptying);
+    if (emptying.some) {
+        bool passed = wr_os_alone() || wr_os_barrier();
+        wr_registry_each(empty, &passed);
+    }
+    wr_unlock(&purging, WR_RANK_PURGE);
 }
 
 void wr_purge_fork_prepare(void) { wr_lock_fork_prepare(&purging, WR_RANK_PURGE); }

@@ -10,6 +10,8 @@
 
 #include "core/account.h"
 
+struct wr_heap;
+
 /** Reads the options and probes the system. Once, at start. */
 void wr_purge_init(void);
 
@@ -23,6 +25,18 @@ void wr_purge_check(void);
 /** Purges until no more than `keep` pages of slack are left, or nothing more can go; returns the bytes given back.
  * Waits for a purge under way. pre: no lock is held. Keeps errno. */
 size_t wr_purge_to(size_t keep);
+
+/** Empties the caches of those heaps for which wanted(heap, arg) is true. `self` is the caller's own heap, or NULL.
+ *  pre: no lock is held. Keeps errno. */
+void wr_purge_heaps(bool (*wanted)(struct wr_heap *, void *), void *arg, struct wr_heap *self);
+
+/** What the purger does at each look: gives back the slack that nobody has needed since the look before, and `more`
+ * pages that it has just made; narrows the bound again; returns the bytes given back. pre: no lock is held; one thread
+ * at a time. */
+size_t wr_purge_unused(size_t more);
+
+/** Whether that has left slack for a later look, since the program seems about to take it. */
+bool wr_purge_waits(void);
 
 /** Whether pages marked as returned read as zero. */
 bool wr_purge_zeroes(void);

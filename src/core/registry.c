@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "core/account.h"
 #include "core/meta.h"
 #include "core/purge.h"
 
@@ -22,6 +23,7 @@ static void push_all(struct wr_heap *heap, unsigned count)
     heap->next = atomic_load_explicit(&registry.all, memory_order_relaxed);
     atomic_store_explicit(&registry.all, heap, memory_order_release);
     registry.heaps += count;
+    atomic_fetch_add_explicit(&wr_account.heaps, 1, memory_order_relaxed);
     wr_unlock(&registry.lock, WR_RANK_REGISTRY);
 }
 
@@ -58,7 +60,7 @@ struct wr_heap *wr_registry_acquire(bool special)
     if (heap == NULL)
         heap = make(special);
     if (heap != NULL) {
-        heap->inside = false;
+        wr_heap_set_inside(heap, false);
         heap->threads++;
     }
     return heap;
@@ -127,6 +129,7 @@ static void abandon_dead(struct wr_heap *heap, void *self)
         return;
     /* Its thread may have been writing these. The blocks in them are lost to the child, and no more than those. */
     memset(heap->parcel, 0, sizeof heap->parcel);
+    wr_heap_survey(heap);
     push_abandoned(heap);
 }
 

@@ -36,13 +36,13 @@ static WR_COLD void report_shortage(size_t size)
         size, buf);
 }
 
-static void tidy(struct wr_heap *heap, void *self) { wr_heap_tidy(heap, heap == self); }
+static bool every(struct wr_heap *heap WR_UNUSED, void *arg WR_UNUSED) { return true; }
 
 /** Gives back all that can go but `keep` bytes; returns how much went. */
 static size_t trim(struct wr_heap *self, size_t keep)
 {
     uint64_t before = atomic_load_explicit(&wr_account.returned, memory_order_relaxed);
-    wr_registry_each(tidy, self);
+    wr_purge_heaps(every, NULL, self);
     wr_purge_to(keep >> WR_PAGE_SHIFT);
     if (keep < WR_ARENA_SIZE)
         wr_arena_reap(0, WR_ARENA_PAGES);
@@ -152,7 +152,7 @@ void *wr_malloc_slow(size_t size)
             return block;
         if (wr_likely(!self->inside)) {
             bool zeroed;
-            self->inside = true; /* as wr_enter() does */
+            wr_heap_set_inside(self, true); /* as wr_enter() does */
             atomic_signal_fence(memory_order_seq_cst);
             block = wr_heap_alloc_medium(self, class, &zeroed);
             wr_leave(self);
@@ -277,7 +277,7 @@ static WR_NOINLINE void free_small(void *address, struct wr_pool *pool)
         wr_free_slow(address);
         return;
     }
-    self->inside = true; /* as wr_enter() does */
+    wr_heap_set_inside(self, true); /* as wr_enter() does */
     atomic_signal_fence(memory_order_seq_cst);
     if (owner == self)
         wr_heap_free_local(self, pool, address);

@@ -19,6 +19,7 @@
 #include "base/text.h"
 #include "core/check.h"
 #include "core/purge.h"
+#include "core/purger.h"
 #include "front/fast.h"
 #include "front/stats.h"
 #include "weir/weir.h"
@@ -129,6 +130,7 @@ static void after_fork_in_child(void)
 {
     bool has_heap = wr_self != &wr_heap_none && wr_self != &wr_heap_gone && wr_self != &starting;
     wr_registry_fork_child(has_heap ? wr_self : NULL);
+    wr_purger_fork_child();
     after_fork_in_parent();
 }
 
@@ -199,7 +201,7 @@ static WR_NOINLINE struct wr_heap *enter_unusual(void)
     if (wr_self == &wr_heap_none) {
         struct wr_heap *heap = thread_start();
         if (heap != NULL)
-            heap->inside = true;
+            wr_heap_set_inside(heap, true);
         return heap;
     }
     if (wr_self != &wr_heap_gone || wr_lock_is_mine(&orphan_lock))
@@ -216,7 +218,7 @@ struct wr_heap *wr_enter(void)
     struct wr_heap *heap = wr_self;
     if (wr_unlikely(heap->inside))
         return enter_unusual();
-    heap->inside = true;
+    wr_heap_set_inside(heap, true);
     atomic_signal_fence(memory_order_seq_cst);
     return heap;
 }
@@ -227,7 +229,7 @@ void wr_leave(struct wr_heap *heap)
     if (wr_unlikely(heap == &orphan))
         wr_unlock(&orphan_lock, WR_RANK_ORPHAN);
     else
-        heap->inside = false;
+        wr_heap_set_inside(heap, false);
 }
 
 bool wr_check_all(void)

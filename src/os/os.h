@@ -7,6 +7,8 @@
 #ifndef WR_OS_H
 #define WR_OS_H
 
+#include <stdatomic.h>
+
 #include "base/base.h"
 
 /** A range of whole pages. */
@@ -40,21 +42,42 @@ bool wr_os_remap(void *start, size_t size, size_t new_size, void *to);
  *  @return the number of ranges that are certainly discarded. */
 size_t wr_os_discard(struct wr_range *range, size_t count, enum wr_discard how);
 
+/** Advises that huge pages back the range, or that they do not. False if refused, or if the kernel has none. */
+bool wr_os_advise_huge(void *start, size_t size, bool huge);
+
+/** Whether the system backs every range with huge pages, unasked. Where it does not tell: true. Asked once. */
+bool wr_os_gives_huge(void);
+
+/** Which pages of the range are resident: bit 0 of a byte for each. False if the system does not tell. */
+bool wr_os_look_resident(void *start, size_t size, unsigned char *pages);
+
 /** Whether discarded pages have been seen to read as zero (not under every emulator). Asked once, at start. */
 bool wr_os_discard_zeroes(void);
 
 /** True while the process certainly has one thread: then atomics are not needed. It changes only by what that thread
- *  itself does outside Weir (pthread_create, pthread_join). */
+ *  itself does outside Weir (pthread_create, pthread_join), or outside of any lock by wr_os_not_alone(). */
 WR_INLINE bool wr_os_alone(void);
+
+/** Makes wr_os_alone() false from here on: there will be a thread that the C library does not know. */
+void wr_os_not_alone(void);
 
 /** Sleeps until *word is no longer `value` (its low 32 bits), a wake comes, or for no reason. */
 void wr_os_wait(_Atomic uint64_t *word, uint64_t value);
 void wr_os_wake_all(_Atomic uint64_t *word);
+/** Sleeps for about so long, or less. */
+void wr_os_nap(unsigned ms);
 /** Lets another thread run. */
 void wr_os_yield(void);
 
+/** Has every thread of the process pass a full memory barrier: what each wrote before is then seen by all, and what the
+ *  caller wrote before is seen by all that they read after. False if the system cannot. */
+bool wr_os_barrier(void);
+
 /** Milliseconds of a monotonic clock that is cheap and coarse (some 4 ms). */
 uint64_t wr_os_now_ms(void);
+
+/** Whether the process has rights that it may drop: it runs as root, or was given more rights than its caller has. */
+bool wr_os_privileged(void);
 
 /** The calling thread's id as tools show it. */
 uint32_t wr_os_thread_id(void);
@@ -76,10 +99,12 @@ bool wr_os_append(const char *path, const void *data, size_t size);
 #endif
 #endif
 
+extern _Atomic bool wr_os_has_company WR_HIDDEN; /* relaxed: written before the other thread is made */
+
 WR_INLINE bool wr_os_alone(void)
 {
 #ifdef WR_HAVE_SINGLE_THREADED
-    return __libc_single_threaded;
+    return __libc_single_threaded && !atomic_load_explicit(&wr_os_has_company, memory_order_relaxed);
 #else
     return false;
 #endif

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <linux/membarrier.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -116,6 +117,44 @@ size_t wr_os_discard(struct wr_range *range, size_t count, enum wr_discard how)
     return done;
 }
 
+bool wr_os_advise_huge(void *start, size_t size, bool huge)
+{
+    static _Atomic bool none; /* learnt once: the kernel has no huge pages; relaxed, a stale answer costs a call */
+    int saved = errno;
+    if (atomic_load_explicit(&none, memory_order_relaxed))
+        return false;
+    bool done = madvise(start, size, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE) == 0;
+    if (!done && errno == EINVAL)
+        atomic_store_explicit(&none, true, memory_order_relaxed);
+    errno = saved;
+    return done;
+}
+
+bool wr_os_gives_huge(void)
+{
+    enum { UNKNOWN, YES, NO };
+    static _Atomic int known; /* relaxed: two that ask at once get the same answer */
+    char buf[64] = "";
+    if (atomic_load_explicit(&known, memory_order_relaxed) != UNKNOWN)
+        return atomic_load_explicit(&known, memory_order_relaxed) == YES;
+    int saved = errno, fd = open("/sys/kernel/mm/transparent_hugepage/enabled", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, buf, sizeof buf - 1) : 0;
+    if (fd >= 0)
+        close(fd);
+    errno = saved;
+    bool gives = n <= 0 || strstr(buf, "[always]") != NULL;
+    atomic_store_explicit(&known, gives ? YES : NO, memory_order_relaxed);
+    return gives;
+}
+
+bool wr_os_look_resident(void *start, size_t size, unsigned char *pages)
+{
+    int saved = errno;
+    bool done = mincore(start, size, pages) == 0;
+    errno = saved;
+    return done;
+}
+
 bool wr_os_discard_zeroes(void)
 {
     size_t size = wr_os_page_size();
@@ -149,7 +188,31 @@ void wr_os_wake_all(_Atomic uint64_t *word)
     errno = saved;
 }
 
+void wr_os_nap(unsigned ms)
+{
+    /* On a word of its own that nobody wakes: sandboxes allow futexes, where they may not allow other ways to sleep. */
+    static uint32_t word;
+    struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
+    int saved = errno;
+    syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 0, &time, NULL, 0);
+    errno = saved;
+}
+
 void wr_os_yield(void) { sched_yield(); }
+
+_Atomic bool wr_os_has_company;
+
+void wr_os_not_alone(void) { atomic_store_explicit(&wr_os_has_company, true, memory_order_relaxed); }
+
+bool wr_os_barrier(void)
+{
+    int saved = errno;
+    bool done = syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0;
+    if (!done && errno == EPERM && syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0)
+        done = syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0;
+    errno = saved;
+    return done;
+}
 
 uint64_t wr_os_now_ms(void)
 {
@@ -160,6 +223,8 @@ uint64_t wr_os_now_ms(void)
     errno = saved;
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
+
+bool wr_os_privileged(void) { return geteuid() == 0 || getauxval(AT_SECURE) != 0; }
 
 uint32_t wr_os_thread_id(void) { return (uint32_t)syscall(SYS_gettid); }
 

@@ -160,6 +160,13 @@ simple("the main thread exits first", "main_exits")
 simple("100,000 threads in bounded memory", "threads_many", seconds=300)
 simple("blocks of exited threads go back", "owner_gone", weir=True)
 simple("a thread that only frees, in bounded memory", "only_frees", weir=True, seconds=120)
+simple("purger: brings a quiet process down, then ends", "purger", "quiet", weir=True, seconds=120)
+simple("purger: none in a process of one thread", "purger", "alone", weir=True)
+simple("purger: none is left where threads have ended", "purger", "joined", weir=True, seconds=120)
+simple("purger: does not keep a process that is over", "purger", "main_exits", weir=True, seconds=120)
+simple("purger: processes end in the midst of its work", "purger", "ends", weir=True, seconds=120)
+simple("purger: gone in a child, which makes its own", "purger", "forks", weir=True, seconds=120)
+simple("purger: new threads denied", "purger", "denied", weir=True)
 
 
 @case("atexit, on_exit and destructors allocate while threads run")

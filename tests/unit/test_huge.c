@@ -94,7 +94,7 @@ Test(huge, the_cache_is_slack_and_bounded)
              "%llu cached, slack %llu, bound %llu", (unsigned long long)stats.cached, (unsigned long long)stats.slack,
              (unsigned long long)stats.slack_bound);
     }
-    while (wr_huge_drop_oldest() > 0)
+    while (wr_huge_drop_oldest(SIZE_MAX) > 0)
         continue;
     must(now().cached == 0 && now().huge == 0, "%llu bytes cached", (unsigned long long)now().cached);
 }

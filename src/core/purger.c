@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT
+ * The thread that gives back what nobody comes by to give back; see purger.h. Takes no lock of its own.
+ *
+ * Without it the bound holds at all times, since it is kept by whoever frees; but a process that falls quiet keeps what
+ * the bound allows, and its sleeping threads their caches. In a process that has threads already one more does no harm,
+ * and this one sees to it that slack is near zero within a second of quiet.
+ *
+ * It looks every TICK_MS. Slack that was there all the time since the last look nobody has needed: that goes back
+ * (core/purge.c has the law). A heap that nothing has happened in since the last look is emptied, once. When nothing is
+ * left to do and nothing happens the thread ends, so an idle process has none; who makes slack or use grow starts the
+ * next. In a process with rights that it may drop the thread is replaced by a new one, made with the rights that its
+ * maker has then, every LIFE looks: see os/helper.c.
+ *
+ *   state           next
+ *   0               ASKED                 somebody has work; RUNNING by whoever of them is first
+ *   RUNNING         ASKED                 the same: it may not end before it has looked once more
+ *   RUNNING         0                     by the purger, when it ends
+ *   RUNNING | OLD   RUNNING               by whoever then starts the successor */
+#include "core/purger.h"
+
+#include "base/option.h"
+#include "core/account.h"
+#include "core/purge.h"
+#include "core/registry.h"
+#include "os/helper.h"
+
+enum { TICK_MS = 250, LIFE = 20, RETRY_MS = 1000, RETRY_MOST_MS = 64000, FLOOR_BYTES = 256 * 1024 };
+enum { RUNNING = 1, ASKED = 2, OLD = 4 };
+
+static _Atomic uint32_t state;
+static _Atomic uint32_t generation; /* of purgers; one that is not the newest ends. relaxed */
+static _Atomic uint64_t retry_ms;   /* not started before then. relaxed */
+static _Atomic uint64_t pause_ms;   /* how long the next failure puts it off, 0: RETRY_MS. relaxed */
+static _Atomic size_t settled;      /* pages used when the last purger had nothing left to do. relaxed */
+
+static size_t used_pages(void) { return wr_account_used() >> WR_PAGE_SHIFT; }
+
+/** Slack worth a thread; or so much newly used that some of it will lie in the caches of threads that sleep. */
+static bool has_work(void)
+{
+    size_t floor = FLOOR_BYTES >> WR_PAGE_SHIFT;
+    return wr_account_slack() > floor || used_pages() > atomic_load_explicit(&settled, memory_order_relaxed) + 4 * floor;
+}
+
+/* ---- the thread ------------------------------------------------------------------------------------------------ */
+
+struct look {
+    bool active, emptied; /* some heap was in use since the last look; some heap is emptied in this */
+};
+
+/** Whether the heap is to be emptied: nothing has happened in it since the last look, but since it was last emptied. */
+static bool is_idle(struct wr_heap *heap, void *arg)
+{
+    struct look *look = arg;
+    uint32_t changes = atomic_load_explicit(&heap->changes, memory_order_relaxed);
+    bool active = changes != atomic_exchange_explicit(&heap->seen, changes, memory_order_relaxed);
+    look->active |= active;
+    if (active || changes == atomic_exchange_explicit(&heap->emptied, changes, memory_order_relaxed))
+        return false;
+    look->emptied = true;
+    return true;
+}
+
+/** One look. False when there is nothing to look again for. */
+static bool look(void)
+{
+    struct look look = {0};
+    size_t before = wr_account_slack();
+    wr_purge_heaps(is_idle, &look, NULL);
+    size_t after = wr_account_slack();
+    size_t gone = wr_purge_unused(after > before ? after - before : 0);
+    return look.active || look.emptied || gone > 0 || wr_purge_waits();
+}
+
+/** Ends, unless somebody has asked since the last look. */
+static bool may_end(void)
+{
+    uint32_t running = RUNNING, old = RUNNING | OLD;
+    atomic_store_explicit(&settled, used_pages(), memory_order_relaxed);
+    if (wr_account_slack() > FLOOR_BYTES >> WR_PAGE_SHIFT) /* the system refuses */
+        atomic_store_explicit(&retry_ms, wr_os_now_ms() + RETRY_MOST_MS, memory_order_relaxed);
+    /* Release and acquire: who asks after this sees that nobody runs; who has asked before, his slack is seen at the
+     * next look. */
+    return atomic_compare_exchange_strong_explicit(&state, &running, 0, memory_order_acq_rel, memory_order_relaxed) ||
+           atomic_compare_exchange_strong_explicit(&state, &old, 0, memory_order_acq_rel, memory_order_relaxed);
+}
+
+static void run(void)
+{
+    uint32_t mine = atomic_fetch_add_explicit(&generation, 1, memory_order_relaxed) + 1;
+    bool ages = wr_os_privileged();
+    wr_account_take_least();
+    for (unsigned looks = 1;; looks++) {
+        wr_os_nap(TICK_MS);
+        if (atomic_load_explicit(&generation, memory_order_relaxed) != mine)
+            return;
+        atomic_fetch_and_explicit(&state, ~(uint32_t)ASKED, memory_order_acq_rel);
+        if (ages && looks % LIFE == 0)
+            atomic_fetch_or_explicit(&state, OLD, memory_order_relaxed);
+        if (!look() && may_end())
+            return;
+    }
+}
+
+/* ---- its start ------------------------------------------------------------------------------------------------- */
+
+/** Whether the process is one that may have a purger. Asks the system. */
+static bool is_wanted(void) { return wr_options.purger == WR_PURGER_ON || wr_helper_others() != 1; }
+
+/** Puts the next attempt off: by a second, the next time by two, and so on up to a minute. */
+static void put_off(uint64_t now_ms)
+{
+    uint64_t pause = wr_max(atomic_load_explicit(&pause_ms, memory_order_relaxed), RETRY_MS);
+    atomic_store_explicit(&retry_ms, now_ms + pause, memory_order_relaxed);
+    atomic_store_explicit(&pause_ms, wr_min(pause * 2, RETRY_MOST_MS), memory_order_relaxed);
+}
+
+static WR_COLD void start(void)
+{
+    uint64_t now = wr_os_now_ms();
+    if (now < atomic_load_explicit(&retry_ms, memory_order_relaxed))
+        return;
+    uint32_t seen = atomic_load_explicit(&state, memory_order_relaxed);
+    do
+        if ((seen & (RUNNING | OLD)) == RUNNING)
+            return; /* somebody else was faster */
+    while (!atomic_compare_exchange_weak_explicit(&state, &seen, (seen | RUNNING) & ~(uint32_t)OLD,
+                                                  memory_order_acq_rel, memory_order_relaxed));
+    wr_os_not_alone(); /* no lock is held, and no other thread could see one */
+    if (is_wanted() && wr_helper_start(run)) {
+        atomic_store_explicit(&pause_ms, 0, memory_order_relaxed);
+        return;
+    }
+    put_off(now);
+    if ((seen & RUNNING) == 0) /* else the old one goes on */
+        atomic_store_explicit(&state, 0, memory_order_release);
+}
+
+void wr_purger_call(void)
+{
+    if (wr_options.purger == WR_PURGER_OFF || wr_options.purge == WR_PURGE_NEVER || !has_work() ||
+        (wr_options.purger == WR_PURGER_AUTO && wr_os_alone()))
+        return;
+    uint32_t was = atomic_fetch_or_explicit(&state, ASKED, memory_order_acq_rel);
+    if (wr_unlikely((was & (RUNNING | OLD)) != RUNNING))
+        start();
+}
+
+void wr_purger_fork_child(void)
+{
+    wr_helper_fork_child();
+    atomic_store_explicit(&state, 0, memory_order_relaxed);
+    atomic_store_explicit(&settled, 0, memory_order_relaxed);
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT
+ * The purger: a thread that gives back what a process with threads has stopped using, when nobody comes by to do it.
+ * WEIR_PURGER says when there is one. See purger.c for what it does and when it lives. */
+#ifndef WR_PURGER_H
+#define WR_PURGER_H
+
+#include "base/base.h"
+
+/** Starts the purger if there is something for it to do and none lives. Call when slack or use has grown.
+ *  pre: no lock is held. Keeps errno. */
+void wr_purger_call(void);
+
+/** In a forked child: there is none. */
+void wr_purger_fork_child(void);
+
+#endif
