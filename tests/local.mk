@@ -202,6 +202,7 @@ test_files = \
     tests/preload/thread_local.cc \
     tests/preload/threads_many.c \
     tests/preload/trim.c \
+    tests/preload/truth.c \
     tests/preload/usable.c \
     tests/preload/zeroed.c \
     tests/real/harness.py \

@@ -133,21 +133,16 @@ static unsigned note_resident(struct wr_arena *arena, const unsigned char *pages
     return count;
 }
 
-/** Has huge pages back a fresh arena, or sees to it that none do. Nobody else knows the arena yet. */
-static void choose_pages(struct wr_arena *arena)
+/** Has huge pages back a fresh arena, as far as there are some. Nobody else knows the arena yet. */
+static void make_huge(struct wr_arena *arena)
 {
-    unsigned char pages[1024];
+    unsigned char pages[1024] = {0};
     _Static_assert(WR_ARENA_PAGES <= sizeof pages, "a byte for each page");
-    if (!wants_huge()) {
-        wr_os_advise_huge(arena, WR_ARENA_SIZE, false);
-        return;
-    }
-    if (wr_options.thp != WR_THP_SYSTEM)
-        wr_os_advise_huge(arena, WR_ARENA_SIZE, true);
     for (size_t at = 0; at < WR_ARENA_SIZE; at += (size_t)1 << HUGE_SHIFT)
         *(volatile char *)((char *)arena + at) = 0;
     unsigned count = wr_os_look_resident(arena, WR_ARENA_SIZE, pages) ? note_resident(arena, pages) : 0;
     arena->huge = count == WR_ARENA_PAGES - WR_SPAN_PAGES;
+    arena->whole = (pages[WR_SPAN_PAGES - 1] & 1) != 0;
     if (!arena->huge) /* there were not enough of them */
         wr_os_advise_huge(arena, WR_ARENA_SIZE, false);
     wr_account_add(&wr_account.slack, count);
@@ -164,8 +159,12 @@ bool wr_arena_grow(void)
         wr_space_unmap(arena, WR_ARENA_SIZE);
         return false;
     }
+    bool huge = wants_huge();
+    if (!huge || wr_options.thp != WR_THP_SYSTEM)
+        wr_os_advise_huge(arena, WR_ARENA_SIZE, huge); /* before the first touch */
     arena_init(arena);
-    choose_pages(arena);
+    if (huge)
+        make_huge(arena);
     lock();
     wr_map_add_arena(arena);
     table_add(arena);
@@ -249,6 +248,8 @@ struct wr_span *wr_arena_take_span(struct wr_heap *heap, enum wr_span_kind kind,
         span->free = WR_ALL_PAGES;
         span->class = (uint8_t) class;
         span->kind = (uint8_t)kind;
+        if (kind == WR_SPAN_SMALL)
+            wr_arena_of(span)->pooled |= UINT64_C(1) << wr_span_index(span);
         atomic_store_explicit(&span->heap, heap, memory_order_relaxed);
     }
     unlock();

@@ -68,6 +68,8 @@ struct wr_arena {
     uint64_t free_spans;          /* guarded by: arena lock */
     uint64_t busy_spans;          /* free spans with busy pages; guarded by: arena lock */
     _Atomic uint64_t slack_spans; /* spans that may have slack; relaxed, a hint that errs on the side of 1 */
+    uint64_t pooled; /* spans whose pools' descriptors have been touched, for the figures. guarded by: arena lock */
+    bool whole;      /* the head is resident to its end. Written before others know the arena */
     bool huge; /* backed by huge pages: every page is resident, until the first is to go back. guarded by: whoever maps
                   the arena, then purging */
     unsigned pins;                /* threads that look into the arena without a block in it. guarded by: arena lock */

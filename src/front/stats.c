@@ -53,8 +53,10 @@ static WR_RACY unsigned medium_blocks(const struct wr_span *span)
 
 static WR_RACY void count_span(struct census *census, struct wr_span *span)
 {
-    census->used_pages += wr_bits_count(span->resident & (uint16_t)~span->free);
-    census->slack_pages += wr_bits_count(span->resident & (span->kind == WR_SPAN_FREE ? WR_ALL_PAGES : span->free));
+    /* A span that was never lent has no page marked as free yet. */
+    uint16_t free = span->kind == WR_SPAN_FREE ? WR_ALL_PAGES : span->free;
+    census->used_pages += wr_bits_count(span->resident & (uint16_t)~free);
+    census->slack_pages += wr_bits_count(span->resident & free);
     switch (span->kind) {
     case WR_SPAN_SMALL:
         count_small(census, span);
@@ -76,14 +78,24 @@ static WR_RACY void count_span(struct census *census, struct wr_span *span)
 static WR_RACY void count_arena(struct wr_arena *arena, void *arg)
 {
     struct census *census = arg;
-    size_t touched = offsetof(struct wr_arena, pool);
+    size_t end = offsetof(struct wr_arena, span);
     for (unsigned i = 1; i < WR_ARENA_SPANS; i++) {
         struct wr_span *span = &arena->span[i];
         count_span(census, span);
         if ((span->resident | span->returned) != 0)
-            touched = offsetof(struct wr_arena, pool) + (i + 1) * WR_SPAN_PAGES * sizeof(struct wr_pool);
+            end = offsetof(struct wr_arena, span) + (i + 1) * sizeof *span;
     }
-    census->head_pages += (touched + WR_PAGE_SIZE - 1) >> WR_PAGE_SHIFT;
+    /* Of the head the pages that have been touched: those with the spans, and those with the pools that were used. */
+    uint64_t next = arena->whole ? WR_SPAN_PAGES : (end + WR_PAGE_SIZE - 1) >> WR_PAGE_SHIFT;
+    census->head_pages += next;
+    for (unsigned i = 0; i < WR_ARENA_SPANS; i++) {
+        size_t first = offsetof(struct wr_arena, pool) + i * WR_SPAN_PAGES * sizeof(struct wr_pool);
+        uint64_t last = (first + WR_SPAN_PAGES * sizeof(struct wr_pool) - 1) >> WR_PAGE_SHIFT;
+        if ((arena->pooled >> i & 1) == 0 || last < next)
+            continue;
+        census->head_pages += last + 1 - wr_max(next, first >> WR_PAGE_SHIFT);
+        next = last + 1;
+    }
 }
 
 /** Blocks on their way: freed, but still counted as live by their pools. Read while their heaps run. */

@@ -531,7 +531,7 @@ Test(purger, only_slack_that_nobody_needed_goes)
 
 static struct pages_seen {
     size_t hidden, missing; /* resident although the bits say they are not; slack by the bits, but not resident */
-    size_t slack, resident; /* by the bits */
+    size_t slack, used; /* by the bits */
 } seen;
 
 static void compare_arena(struct wr_arena *arena, void *arg WR_UNUSED)
@@ -542,14 +542,15 @@ static void compare_arena(struct wr_arena *arena, void *arg WR_UNUSED)
     for (unsigned i = WR_SPAN_PAGES; i < WR_ARENA_PAGES; i++) {
         struct wr_span *span = &arena->span[i / WR_SPAN_PAGES];
         uint16_t bit = (uint16_t)(1u << i % WR_SPAN_PAGES);
-        bool resident = (span->resident & bit) != 0, slack = resident && (span->kind == WR_SPAN_FREE || (span->free & bit) != 0);
+        bool resident = (span->resident & bit) != 0;
+        bool slack = resident && (span->kind == WR_SPAN_FREE || (span->free & bit) != 0);
         size_t present = 0;
         for (size_t k = 0; k < each; k++)
             present += page[i * each + k] & 1u;
         seen.hidden += !resident && present > 0;
         seen.missing += slack && present == 0;
         seen.slack += slack;
-        seen.resident += resident;
+        seen.used += resident && !slack;
     }
 }
 
@@ -564,6 +565,8 @@ static void compare_pages(const char *state)
          seen.missing);
     must(now().slack == (seen.slack << WR_PAGE_SHIFT) + now().cached, "%s: the figures say slack %llu, the bits %zu",
          state, (unsigned long long)now().slack, seen.slack << WR_PAGE_SHIFT);
+    must(now().used == (seen.used << WR_PAGE_SHIFT) + now().huge, "%s: the figures say used %llu, the bits %zu", state,
+         (unsigned long long)now().used, seen.used << WR_PAGE_SHIFT);
 }
 
 /** Builds `count` blocks of up to `most` bytes, touches all of them, compares, frees scattered ones, compares. */
