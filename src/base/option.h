@@ -15,6 +15,8 @@ extern struct wr_options {
     int strict;
     int verbose;
     int inherit;
+    int leaks;
+    int gc_debug;     /* of its words, a bit each */
     char report[512]; /* a path, or empty. A copy: programs write over their environment */
 } wr_options WR_HIDDEN;
 

@@ -12,6 +12,7 @@
 #include "base/option.h"
 #include "core/account.h"
 #include "core/purge.h"
+#include "core/typed.h"
 
 struct wr_stash wr_stash_none;
 
@@ -197,6 +198,10 @@ static bool is_sound(struct wr_heap *heap, const struct wr_span *span)
 /** Puts a changed span where it belongs; one that is all free goes back to its arena. */
 static void relist(struct wr_heap *heap, struct wr_span *span)
 {
+    if (span->kind == WR_SPAN_OBJECT) {
+        wr_typed_relist(heap, span);
+        return;
+    }
     bool empty = span->free == WR_ALL_PAGES && span->busy == 0;
     wr_assert(is_sound(heap, span));
     enum wr_span_list list = empty ? WR_LIST_NONE : list_for(span);
@@ -840,6 +845,13 @@ void wr_heap_end_purge(struct wr_span *span, uint16_t pages, uint16_t gone)
     relist(heap, span);
     unlock(heap);
 }
+
+/* ---- for pools of objects -------------------------------------------------------------------------------------- */
+
+void wr_heap_lock(struct wr_heap *heap) { lock(heap); }
+void wr_heap_unlock(struct wr_heap *heap) { unlock_and_check(heap); }
+void wr_heap_use_page(struct wr_heap *heap, struct wr_span *span, uint16_t page) { use_page(heap, span, page); }
+void wr_heap_free_pages(struct wr_heap *heap, struct wr_span *span, uint16_t pages) { free_pages(heap, span, pages); }
 
 /* ---- checks ---------------------------------------------------------------------------------------------------- */
 

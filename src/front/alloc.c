@@ -343,8 +343,11 @@ void weir_free_aligned_sized(void *block, size_t alignment, size_t size)
 size_t weir_usable_size(const void *address)
 {
     struct wr_block block = wr_block_look(address);
+    size_t object = 0;
+    if (block.kind == WR_BLOCK_INVALID && wr_block_namer != NULL)
+        wr_block_namer(address, &object);
     return block.kind == WR_BLOCK_FOREIGN   ? wr_emergency_size(address)
-           : block.kind == WR_BLOCK_INVALID ? 0
+           : block.kind == WR_BLOCK_INVALID ? object
                                             : block.size;
 }
 

@@ -43,6 +43,10 @@ static pthread_key_t exit_key;
 static bool have_exit_key;
 static _Atomic bool constructed; /* the library's constructor has run: messages can be written */
 
+static const struct wr_thread_hooks *_Atomic hooks; /* the layer of objects', once it is used */
+
+void wr_thread_hook(const struct wr_thread_hooks *hook) { atomic_store_explicit(&hooks, hook, memory_order_release); }
+
 /* ---- emergencies ----------------------------------------------------------------------------------------------- */
 
 enum { EMERGENCY_SIZE = 64 * 1024 };
@@ -113,6 +117,9 @@ void *wr_deferred_frees(void)
  * between may allocate all the same, since the locks nest meanwhile. */
 static void before_fork(void)
 {
+    const struct wr_thread_hooks *hook = atomic_load_explicit(&hooks, memory_order_acquire);
+    if (hook != NULL)
+        hook->fork_prepare();
     wr_lock_fork_prepare(&start_lock, WR_RANK_START);
     wr_lock_fork_prepare(&orphan_lock, WR_RANK_ORPHAN);
     wr_registry_fork_prepare();
@@ -120,15 +127,21 @@ static void before_fork(void)
 
 static void after_fork_in_parent(void)
 {
+    const struct wr_thread_hooks *hook = atomic_load_explicit(&hooks, memory_order_acquire);
     wr_registry_fork_done();
     wr_lock_fork_done(&orphan_lock, WR_RANK_ORPHAN);
     wr_lock_fork_done(&start_lock, WR_RANK_START);
+    if (hook != NULL)
+        hook->fork_done();
 }
 
 static void after_fork_in_child(void)
 {
     bool has_heap = wr_self != &wr_heap_none && wr_self != &wr_heap_gone && wr_self != &starting;
+    const struct wr_thread_hooks *hook = atomic_load_explicit(&hooks, memory_order_acquire);
     wr_registry_fork_child(has_heap ? wr_self : NULL);
+    if (hook != NULL)
+        hook->fork_child();
     after_fork_in_parent();
 }
 
@@ -172,6 +185,9 @@ static void speak(void)
  * the orphan heap. */
 static void thread_exit(void *heap)
 {
+    const struct wr_thread_hooks *hook = atomic_load_explicit(&hooks, memory_order_acquire);
+    if (hook != NULL)
+        hook->exit();
     wr_self = &starting; /* nobody enters while the heap changes hands, signal handlers neither */
     wr_registry_abandon(heap);
     wr_self = &wr_heap_gone;

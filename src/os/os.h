@@ -56,6 +56,9 @@ void wr_os_yield(void);
 /** Milliseconds of a monotonic clock that is cheap and coarse (some 4 ms). */
 uint64_t wr_os_now_ms(void);
 
+/** Nanoseconds of a monotonic clock that is exact. */
+uint64_t wr_os_now_ns(void);
+
 /** The calling thread's id as tools show it. */
 uint32_t wr_os_thread_id(void);
 

@@ -1,0 +1,498 @@
+/* SPDX-License-Identifier: MIT
+ * Counting and marking; see trace.h. Takes heap and big locks one at a time, to gather pools. */
+#include "object/trace.h"
+
+#include <string.h>
+
+#include "base/text.h"
+
+/* ---- gathering ------------------------------------------------------------------------------------------------- */
+
+struct gather {
+    const struct wr_trace_want *want;
+    struct wr_trace *trace; /* NULL: only count */
+    size_t pools, lines, bigs;
+};
+
+static unsigned lines_of(const struct wr_kind *kind) { return (kind->blocks + WR_LINE - 1u) >> WR_LINE_SHIFT; }
+
+static void gather_pool(struct wr_typed *pool, struct wr_span *span, void *arg)
+{
+    struct gather *gather = arg;
+    const struct wr_trace_want *want = gather->want;
+    uint16_t bit = wr_typed_bit(pool);
+    bool young = (span->young & bit) != 0, wanted = want->generation == WEIR_GC_FULL || young == (want->generation == 0);
+    if (!wanted || (!want->frozen && (span->frozen & bit) != 0) || gather->pools >= want->most)
+        return;
+    unsigned lines = lines_of(pool->kind);
+    if (gather->trace != NULL) {
+        pool->line = (uint32_t)gather->lines;
+        for (unsigned i = 0; i < lines; i++) {
+            unsigned first = i * WR_LINE;
+            gather->trace->line[gather->lines + i] =
+                (struct wr_line){.pool = pool,
+                                 .first = (uint16_t)first,
+                                 .objects = (uint8_t)wr_min(pool->kind->blocks - first, WR_LINE)};
+        }
+    }
+    gather->lines += lines;
+    gather->pools++;
+}
+
+static void gather_big(struct wr_big *big, void *arg)
+{
+    struct gather *gather = arg;
+    const struct wr_trace_want *want = gather->want;
+    const struct wr_header *header = wr_header_of(big->object);
+    bool wanted = want->generation == WEIR_GC_FULL || big->young == (want->generation == 0);
+    bool counts = want->shared ? wr_count_shared(header) > 0 : wr_count_own(header) > 0;
+    if (!wanted || !counts || (!want->all_types && (big->type->flags & WEIR_ACYCLIC) != 0) ||
+        (!want->frozen && big->frozen))
+        return;
+    struct wr_trace *trace = gather->trace;
+    if (trace != NULL && gather->bigs < trace->bigs) {
+        big->line = (trace->big_line << WR_LINE_SHIFT) + (uint32_t)gather->bigs;
+        trace->big[gather->bigs] = big;
+        trace->line[big->line >> WR_LINE_SHIFT].objects++;
+    }
+    gather->bigs++;
+}
+
+static void gather_domain(struct wr_domain *domain, void *arg)
+{
+    struct gather *gather = arg;
+    for (unsigned b = 0; b < WR_BUCKETS; b++)
+        for (struct wr_kind *kind = domain->bucket[b]; kind != &wr_kind_none && kind != NULL; kind = kind->next)
+            if (kind->counted || gather->want->all_types)
+                wr_kind_each(kind, gather_pool, gather);
+    wr_big_each(domain, gather_big, gather);
+}
+
+static void gather_wanted(struct gather *gather)
+{
+    if (gather->want->domain != NULL)
+        gather_domain(gather->want->domain, gather);
+    else
+        wr_domain_each(gather_domain, gather);
+}
+
+struct wr_trace *wr_trace_begin(const struct wr_trace_want *want)
+{
+    struct gather count = {.want = want, .lines = 1};
+    gather_wanted(&count);
+    size_t lines = count.lines + ((count.bigs + WR_LINE - 1) >> WR_LINE_SHIFT);
+    if (lines >= UINT32_MAX >> WR_LINE_SHIFT)
+        return NULL;
+    /* trace, lines, large ones, then the bytes; what comes as zero is left as it is. */
+    size_t head = wr_round_up(sizeof(struct wr_trace), WR_LINE), table = wr_round_up(lines * sizeof(struct wr_line), WR_LINE),
+           bigs = wr_round_up(count.bigs * sizeof(struct wr_big *), WR_LINE), bytes = lines << WR_LINE_SHIFT;
+    size_t size = head + table + bigs + 2 * bytes;
+    char *memory = weir_calloc(1, size);
+    if (memory == NULL)
+        return NULL;
+    struct wr_trace *trace = (struct wr_trace *)(void *)memory;
+    trace->line = (struct wr_line *)(void *)(memory + head);
+    trace->big = (struct wr_big **)(void *)(memory + head + table);
+    trace->own = (uint8_t *)memory + head + table + bigs;
+    trace->found = trace->own + bytes;
+    trace->lines = (uint32_t)lines;
+    trace->big_line = (uint32_t)count.lines;
+    trace->bigs = (uint32_t)count.bigs;
+    trace->shared = want->shared;
+    trace->size = size;
+    struct gather fill = {.want = want, .trace = trace, .lines = 1};
+    gather_wanted(&fill);
+    trace->partial = fill.pools >= want->most;
+    return trace;
+}
+
+void wr_trace_end(struct wr_trace *trace)
+{
+    for (uint32_t i = 1; i < trace->big_line; i++)
+        if (trace->line[i].pool != NULL)
+            trace->line[i].pool->line = 0;
+    for (uint32_t i = 0; i < trace->bigs; i++)
+        if (trace->big[i] != NULL && trace->big[i]->line == (trace->big_line << WR_LINE_SHIFT) + i)
+            trace->big[i]->line = 0;
+    weir_free(trace->more);
+    weir_free(trace);
+}
+
+void wr_trace_forget(struct wr_trace *trace, uint32_t line)
+{
+    const struct wr_typed *pool = trace->line[line].pool;
+    for (uint32_t i = line; i < trace->big_line && trace->line[i].pool == pool; i++)
+        trace->line[i].pool = NULL;
+}
+
+/* ---- places ---------------------------------------------------------------------------------------------------- */
+
+uint32_t wr_trace_place(const struct wr_trace *trace, const void *object)
+{
+    const struct wr_header *header = wr_header_of(object);
+    if (object == NULL)
+        return 0;
+    const struct wr_typed *pool = wr_pool_of(header);
+    if (wr_likely(pool != NULL))
+        return pool->line == 0 ? 0 : (pool->line << WR_LINE_SHIFT) + wr_typed_index(pool->kind, header);
+    const struct wr_big *big = trace->bigs > 0 ? wr_big_of(header) : NULL;
+    return big != NULL ? big->line : 0;
+}
+
+static struct wr_big *big_at(const struct wr_trace *trace, uint32_t place)
+{
+    struct wr_big *big = trace->big[place - (trace->big_line << WR_LINE_SHIFT)];
+    return big->line == place && big->object != NULL ? big : NULL;
+}
+
+void *wr_trace_object(const struct wr_trace *trace, uint32_t place)
+{
+    const struct wr_line *line = &trace->line[place >> WR_LINE_SHIFT];
+    if (place >> WR_LINE_SHIFT < trace->big_line)
+        return line->pool == NULL
+                   ? NULL
+                   : wr_object_of(wr_typed_at(line->pool, line->first + (place & (WR_LINE - 1))));
+    struct wr_big *big = big_at(trace, place);
+    return big != NULL ? big->object : NULL;
+}
+
+const struct weir_type *wr_trace_type(const struct wr_trace *trace, uint32_t place)
+{
+    const struct wr_line *line = &trace->line[place >> WR_LINE_SHIFT];
+    return line->pool != NULL ? wr_kind_type(line->pool->kind) : big_at(trace, place)->type;
+}
+
+/** References that an object has, 0 if it is not to be looked at. */
+static unsigned count_of(const struct wr_trace *trace, const struct wr_header *header)
+{
+    return trace->shared ? wr_count_shared(header) : wr_count_own(header);
+}
+
+/* ---- counting -------------------------------------------------------------------------------------------------- */
+
+static struct wr_more *find_more(struct wr_more *more, size_t room, uint32_t place)
+{
+    size_t i = (place * UINT32_C(0x9e3779b1)) & (room - 1);
+    while (more[i].place != 0 && more[i].place != place)
+        i = (i + 1) & (room - 1);
+    return &more[i];
+}
+
+/** A count has reached the limit of a byte. */
+static WR_NOINLINE void count_more(struct wr_trace *trace, uint32_t place)
+{
+    trace->found[place] = 0;
+    if (trace->more_count * 2 >= trace->more_room) {
+        size_t room = wr_max(trace->more_room * 2, 256);
+        struct wr_more *more = weir_calloc(room, sizeof *more);
+        if (more == NULL) {
+            trace->failed = true;
+            return;
+        }
+        for (size_t i = 0; i < trace->more_room; i++)
+            if (trace->more[i].place != 0)
+                *find_more(more, room, trace->more[i].place) = trace->more[i];
+        weir_free(trace->more);
+        trace->more = more;
+        trace->more_room = room;
+    }
+    struct wr_more *more = find_more(trace->more, trace->more_room, place);
+    trace->more_count += more->place == 0;
+    more->place = place;
+    more->count += WR_COUNTS;
+}
+
+uint64_t wr_trace_found(const struct wr_trace *trace, uint32_t place)
+{
+    uint64_t count = trace->found[place];
+    if (trace->more_count > 0) {
+        const struct wr_more *more = find_more(trace->more, trace->more_room, place);
+        count += more->place == place ? more->count : 0;
+    }
+    return count;
+}
+
+WR_INLINE void note(struct wr_trace *trace, const void *object)
+{
+    uint32_t place = wr_trace_place(trace, object);
+    if (place == 0 || trace->found[place] >= WR_COUNTS)
+        return;
+    if (wr_unlikely(++trace->found[place] == WR_COUNTS))
+        count_more(trace, place);
+}
+
+static void note_visited(void *object, void *trace) { note(trace, object); }
+
+WR_INLINE void note_all(struct wr_trace *trace, void *object, const struct weir_type *type)
+{
+    for (unsigned i = 0; i < type->nrefs; i++)
+        note(trace, *(void **)(void *)((char *)object + type->refs[i]));
+    if (wr_unlikely(type->traverse != NULL))
+        type->traverse(object, note_visited, trace);
+}
+
+static void count_line(struct wr_trace *trace, uint32_t l)
+{
+    const struct wr_line *line = &trace->line[l];
+    const struct wr_kind *kind = line->pool->kind;
+    const struct weir_type *type = wr_kind_type(kind);
+    struct wr_header *header = wr_typed_at(line->pool, line->first);
+    uint8_t *own = &trace->own[l << WR_LINE_SHIFT];
+    for (unsigned i = 0; i < line->objects; i++, header = (struct wr_header *)((char *)header + kind->size)) {
+        unsigned count = count_of(trace, header);
+        own[i] = (uint8_t)wr_min(count, 255);
+        if (count == 0)
+            continue;
+        trace->visited++;
+        note_all(trace, wr_object_of(header), type);
+    }
+}
+
+static void count_bigs(struct wr_trace *trace, uint32_t l)
+{
+    for (unsigned i = 0; i < trace->line[l].objects; i++) {
+        uint32_t place = (l << WR_LINE_SHIFT) + i;
+        struct wr_big *big = big_at(trace, place);
+        unsigned count = big != NULL ? count_of(trace, wr_header_of(big->object)) : 0;
+        trace->own[place] = (uint8_t)wr_min(count, 255);
+        if (count == 0)
+            continue;
+        trace->visited++;
+        note_all(trace, big->object, big->type);
+    }
+}
+
+void wr_trace_count(struct wr_trace *trace, uint32_t from, uint32_t to)
+{
+    for (uint32_t l = from; l < to && !trace->failed; l++)
+        if (trace->line[l].pool != NULL)
+            count_line(trace, l);
+        else if (l >= trace->big_line)
+            count_bigs(trace, l);
+}
+
+/* ---- colours --------------------------------------------------------------------------------------------------- */
+
+static void queue_line(struct wr_trace *trace, uint32_t l)
+{
+    struct wr_line *line = &trace->line[l];
+    if (line->is_grey)
+        return;
+    line->is_grey = 1;
+    line->next = 0;
+    if (trace->grey_first == 0)
+        trace->grey_first = l;
+    else
+        trace->line[trace->grey_last].next = l;
+    trace->grey_last = l;
+}
+
+static void count_type(void *object, void *arg)
+{
+    struct {
+        const void *object;
+        unsigned count;
+    } *visits = arg;
+    visits->count += object == visits->object;
+}
+
+/** More references to an object have been found than it has: says so, and which types claim to refer to it. */
+static WR_COLD void report(struct wr_trace *trace, uint32_t place, uint64_t count, uint64_t found)
+{
+    const void *object = wr_trace_object(trace, place);
+    if ((weir_gc_get_debug() & WEIR_GC_DEBUG_UNCOLLECTABLE) == 0)
+        return;
+    wr_message("gc: uncollectable: object %p of type \"%s\" has %lu references, but traverse functions visit it %lu times; "
+               "it is kept, and what it refers to. Those that visit it:",
+               object, wr_trace_type(trace, place)->name, (unsigned long)count, (unsigned long)found);
+    for (uint32_t p = WR_LINE, lines = 0; p < trace->lines << WR_LINE_SHIFT && lines < 10; p++) {
+        struct {
+            const void *object;
+            unsigned count;
+        } visits = {object, 0};
+        void *other = (p & (WR_LINE - 1)) < trace->line[p >> WR_LINE_SHIFT].objects ? wr_trace_object(trace, p) : NULL;
+        if (other == NULL || trace->own[p] == 0 || count_of(trace, wr_header_of(other)) == 0)
+            continue;
+        wr_object_visit(other, wr_trace_type(trace, p), count_type, &visits);
+        if (visits.count == 0)
+            continue;
+        wr_message("gc:   object %p of type \"%s\" visits it %u times", other, wr_trace_type(trace, p)->name,
+                   visits.count);
+        lines++;
+    }
+}
+
+/** The colour of one object of which the bytes do not tell all. */
+static WR_NOINLINE enum wr_colour compare_exactly(struct wr_trace *trace, uint32_t place, unsigned held, unsigned *wrong)
+{
+    void *object = wr_trace_object(trace, place);
+    uint64_t count = object != NULL ? count_of(trace, wr_header_of(object)) : 0, found = wr_trace_found(trace, place);
+    if (count == 0)
+        return WR_BLACK;
+    count -= held;
+    if (count >= found)
+        return count > found ? WR_GREY : WR_WHITE;
+    report(trace, place, count, found);
+    ++*wrong;
+    return WR_GREY;
+}
+
+void wr_trace_guess(struct wr_trace *trace, uint32_t from, uint32_t to)
+{
+    for (uint32_t l = from; l < to; l++) {
+        uint8_t *own = &trace->own[l << WR_LINE_SHIFT], *found = &trace->found[l << WR_LINE_SHIFT];
+        bool grey = false;
+        for (unsigned i = 0; i < WR_LINE; i++) {
+            uint64_t count = own[i] != 255 && trace->more_count == 0 ? found[i]
+                                                                       : wr_trace_found(trace, (l << WR_LINE_SHIFT) + i);
+            found[i] = own[i] == 0 ? WR_BLACK : count < own[i] ? WR_GREY : WR_WHITE;
+            grey |= found[i] == WR_GREY;
+        }
+        if (grey)
+            queue_line(trace, l);
+    }
+}
+
+unsigned wr_trace_compare(struct wr_trace *trace, uint32_t from, uint32_t to, unsigned held)
+{
+    unsigned wrong = 0;
+    for (uint32_t l = from; l < to; l++) {
+        uint8_t *own = &trace->own[l << WR_LINE_SHIFT], *found = &trace->found[l << WR_LINE_SHIFT];
+        bool grey = false;
+        for (unsigned i = 0; i < WR_LINE; i++) {
+            if (own[i] == 0 || found[i] == WR_BLACK) {
+                found[i] = WR_BLACK;
+                continue;
+            }
+            if (wr_likely(held == 0 && own[i] != 255 && found[i] < own[i]) && trace->more_count == 0)
+                found[i] = WR_GREY;
+            else if (held == 0 && own[i] != 255 && found[i] == own[i] && trace->more_count == 0)
+                found[i] = WR_WHITE;
+            else
+                found[i] = (uint8_t)compare_exactly(trace, (l << WR_LINE_SHIFT) + i, held, &wrong);
+            grey |= found[i] == WR_GREY;
+        }
+        if (grey)
+            queue_line(trace, l);
+    }
+    return wrong;
+}
+
+/* ---- marking --------------------------------------------------------------------------------------------------- */
+
+WR_INLINE void reach(struct wr_trace *trace, void *object)
+{
+    uint32_t place = wr_trace_place(trace, object);
+    if (place == 0 || trace->found[place] != WR_WHITE)
+        return;
+    trace->found[place] = WR_GREY;
+    if (wr_likely(trace->depth < WR_TRACE_STACK))
+        trace->stack[trace->depth++] = (struct wr_spot){object, place};
+    else
+        queue_line(trace, place >> WR_LINE_SHIFT);
+}
+
+static void reach_visited(void *object, void *trace) { reach(trace, object); }
+
+WR_INLINE void look_into(struct wr_trace *trace, void *object, const struct weir_type *type, uint32_t place)
+{
+    trace->found[place] = WR_BLACK;
+    for (unsigned i = 0; i < type->nrefs; i++)
+        reach(trace, *(void **)(void *)((char *)object + type->refs[i]));
+    if (wr_unlikely(type->traverse != NULL))
+        type->traverse(object, reach_visited, trace);
+}
+
+/** The next grey object off the stack. Objects are fetched into the cache a few steps before they are looked into (C.-Y.
+ *  Cher, A. Hosking, T. Vijaykumar, "Software prefetching for mark-sweep garbage collection", 2004). */
+WR_INLINE bool next_spot(struct wr_trace *trace, struct wr_spot *spot)
+{
+    while (trace->depth > 0 && trace->ahead < WR_TRACE_AHEAD) {
+        struct wr_spot next = trace->stack[--trace->depth];
+        __builtin_prefetch(next.object);
+        trace->queue[(trace->ahead_first + trace->ahead++) % WR_TRACE_AHEAD] = next;
+    }
+    if (trace->ahead == 0)
+        return false;
+    *spot = trace->queue[trace->ahead_first];
+    trace->ahead_first = (trace->ahead_first + 1) % WR_TRACE_AHEAD;
+    trace->ahead--;
+    return true;
+}
+
+/** Looks into what is on the stack, `most` objects; what is left then is found again by its line. */
+static size_t empty_stack(struct wr_trace *trace, size_t most)
+{
+    struct wr_spot spot;
+    size_t done = 0;
+    for (; done < most && next_spot(trace, &spot); done++)
+        if (trace->found[spot.place] == WR_GREY)
+            look_into(trace, spot.object, wr_trace_type(trace, spot.place), spot.place);
+    for (; trace->ahead > 0; trace->ahead--)
+        queue_line(trace, trace->queue[(trace->ahead_first + trace->ahead - 1) % WR_TRACE_AHEAD].place >> WR_LINE_SHIFT);
+    for (; trace->depth > 0; trace->depth--)
+        queue_line(trace, trace->stack[trace->depth - 1].place >> WR_LINE_SHIFT);
+    return done;
+}
+
+/** Looks into the grey objects of the first line in the queue. */
+static size_t mark_line(struct wr_trace *trace, size_t most)
+{
+    uint32_t l = trace->grey_first;
+    struct wr_line *line = &trace->line[l];
+    size_t done = 0;
+    trace->grey_first = line->next;
+    line->is_grey = 0;
+    for (unsigned i = 0; i < line->objects; i++) {
+        uint32_t place = (l << WR_LINE_SHIFT) + i;
+        if (trace->found[place] != WR_GREY)
+            continue;
+        trace->found[place] = WR_BLACK;
+        void *object = wr_trace_object(trace, place);
+        if (object == NULL || count_of(trace, wr_header_of(object)) == 0)
+            continue;
+        look_into(trace, object, wr_trace_type(trace, place), place);
+        done++;
+    }
+    return done + empty_stack(trace, most);
+}
+
+bool wr_trace_mark(struct wr_trace *trace, size_t most)
+{
+    size_t done = 0;
+    while (trace->grey_first != 0 && done < most)
+        done += 1 + mark_line(trace, most - done);
+    return trace->grey_first != 0;
+}
+
+void wr_trace_recount(struct wr_trace *trace)
+{
+    trace->more_count = 0;
+    if (trace->more_room > 0)
+        memset(trace->more, 0, trace->more_room * sizeof *trace->more);
+    for (uint32_t l = 1; l < trace->lines; l++)
+        for (unsigned i = 0; i < trace->line[l].objects; i++) {
+            uint32_t place = (l << WR_LINE_SHIFT) + i;
+            if (trace->found[place] >= WR_COUNTS || trace->own[place] == 0)
+                continue;
+            void *object = wr_trace_object(trace, place);
+            if (object == NULL || count_of(trace, wr_header_of(object)) == 0)
+                trace->found[place] = WR_BLACK;
+            else
+                note_all(trace, object, wr_trace_type(trace, place));
+        }
+}
+
+void wr_trace_white(struct wr_trace *trace, void (*fn)(struct wr_trace *, uint32_t place, void *object, void *arg),
+                    void *arg)
+{
+    for (uint32_t l = 1; l < trace->lines; l++)
+        for (unsigned i = 0; i < trace->line[l].objects; i++) {
+            uint32_t place = (l << WR_LINE_SHIFT) + i;
+            if (trace->found[place] != WR_WHITE)
+                continue;
+            void *object = wr_trace_object(trace, place);
+            if (object != NULL)
+                fn(trace, place, object, arg);
+        }
+}
