@@ -360,7 +360,8 @@ struct wr_header *wr_big_new(struct wr_domain *domain, const struct weir_type *t
         return NULL;
     }
     *name = (struct name){big->slot, MAGIC};
-    header->count = 1;
+    header->state = WR_STATE_BIG;
+    wr_set_count(header, 1);
     return header;
 }
 

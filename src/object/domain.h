@@ -31,6 +31,7 @@ enum {
     WR_STATE_GREY = 1 << 6,    /* being shared or made immortal: what it refers to comes later */
     WR_STATE_DROPPED = 1 << 7, /* what it referred to has been released by the collector */
     WR_STATE_SHARED = 1 << 8,  /* was shared */
+    WR_STATE_BIG = 1 << 9,     /* large */
     WR_STATE_FLAGS = 0xffff
 };
 
@@ -74,6 +75,19 @@ WR_INLINE void wr_state_clear(struct wr_header *header, uint32_t bits)
     __atomic_fetch_and(&header->state, ~bits, __ATOMIC_RELAXED);
 }
 
+/** A header as one word. */
+typedef uint64_t __attribute__((may_alias)) wr_word;
+WR_INLINE uint64_t wr_header_word(const struct wr_header *header)
+{
+    return __atomic_load_n((const wr_word *)header, __ATOMIC_RELAXED);
+}
+/** That of an object of the thread's own with one reference, and nothing special. */
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define WR_HEADER_LAST UINT64_C(1)
+#else
+#define WR_HEADER_LAST (UINT64_C(1) << 32)
+#endif
+
 /** References to an object of the thread's own; 0 if it is none. */
 WR_INLINE unsigned wr_count_own(const struct wr_header *header)
 {
@@ -116,6 +130,7 @@ enum wr_domain_status {
 };
 
 struct wr_trace;
+struct wr_burial;
 
 /** A domain's collector. The owner's. Pages are those of cyclic types. */
 struct wr_gc {
@@ -151,8 +166,7 @@ struct wr_domain {
 /** A thread. All of it its own. */
 struct wr_thread {
     struct wr_domain *domain;  /* &wr_domain_none before its first object */
-    struct wr_header *pending; /* dead objects that wait to be buried; each has the next */
-    bool draining;             /* somebody further up the stack buries them */
+    struct wr_burial *burial;  /* somebody further up the stack buries what dies; NULL: nobody */
 };
 
 extern WR_TLS struct wr_thread wr_thread WR_HIDDEN;
@@ -165,7 +179,7 @@ WR_INLINE uintptr_t wr_key_var(const struct weir_type *type, unsigned class)
 {
     return (uintptr_t)type ^ (uintptr_t)(class + 1) << 48;
 }
-WR_INLINE unsigned wr_key_bucket(uintptr_t key) { return (unsigned)((key * UINT64_C(0x9e3779b97f4a7c15)) >> 56); }
+WR_INLINE unsigned wr_key_bucket(uintptr_t key) { return (key >> 4 ^ key >> 12 ^ key >> 48) % WR_BUCKETS; }
 
 /** The calling thread's domain, made if need be. NULL when memory is short, or the thread is ending. */
 struct wr_domain *wr_domain_get(void);
@@ -246,17 +260,18 @@ void wr_big_each(struct wr_domain *domain, void (*fn)(struct wr_big *big, void *
 /** Drops a reference of the library's own, as weir_unref() does. */
 void wr_object_unref(void *object);
 
-/** While a finalizer far up the stack waits, the collector buries its own dead: what waited is put away, and back. */
-struct wr_drain {
-    struct wr_header *pending;
-    bool draining;
+/** What whoever buries the dead has yet to do; on its stack. References that dead objects held wait to be dropped, the
+ *  last one first. Where there is no room they are dropped at once, and what dies by it is linked through its header. */
+enum { WR_BURIAL_ROOM = 64 };
+struct wr_burial {
+    unsigned waiting;
+    struct wr_header *linked;
+    void *drop[WR_BURIAL_ROOM];
 };
-void wr_object_drain_begin(struct wr_drain *outer);
-void wr_object_drain_end(const struct wr_drain *outer);
 
-/** What dies in between is buried at the end. pre: nobody is at that. */
-void wr_object_hold_drain(void);
-void wr_object_let_drain(void);
+/** What dies in between is buried at the end, whatever waits further up. Returns that, for the end. */
+struct wr_burial *wr_burial_begin(struct wr_burial *burial);
+void wr_burial_end(struct wr_burial *outer);
 
 /** Ends the process: `header` was to be used, and is no living object of the caller's. */
 void wr_object_misuse(const struct wr_header *header, const char *verb) WR_NORETURN WR_COLD;

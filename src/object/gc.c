@@ -333,7 +333,7 @@ static void count_white(struct wr_trace *trace WR_UNUSED, uint32_t place WR_UNUS
 static int bury(struct pass *pass)
 {
     struct wr_trace *trace = pass->trace;
-    struct wr_drain outer;
+    struct wr_burial burial, *outer;
     bool save_all = (pass->debug & WEIR_GC_DEBUG_SAVEALL) != 0;
     if (save_all) {
         size_t count = 0;
@@ -341,7 +341,7 @@ static int bury(struct pass *pass)
         if (!make_garbage_room(&pass->domain->gc, count))
             return -ENOMEM;
     }
-    wr_object_drain_begin(&outer);
+    outer = wr_burial_begin(&burial);
     wr_trace_white(trace, hold, pass);
     if (pass->dead > 0) {
         wr_trace_white(trace, detach_weak, pass);
@@ -353,13 +353,13 @@ static int bury(struct pass *pass)
         if (save_all) {
             wr_trace_white(trace, save, pass);
         } else {
-            wr_object_hold_drain();
             wr_trace_white(trace, clear, pass);
-            wr_object_let_drain();
+            wr_burial_end(NULL);
             wr_trace_white(trace, let_go, pass);
+            wr_burial_begin(&burial);
         }
     }
-    wr_object_drain_end(&outer);
+    wr_burial_end(outer);
     return 0;
 }
 

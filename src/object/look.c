@@ -16,7 +16,7 @@
 struct walk {
     struct wr_domain *domain;
     struct wr_trace *trace;
-    struct wr_drain outer;
+    struct wr_burial burial, *outer;
 };
 
 /** @return 0, -EBUSY, -ENOMEM. */
@@ -35,15 +35,13 @@ static int begin(struct walk *walk, struct wr_trace_want want)
         return -ENOMEM;
     walk->domain->gc.trace = walk->trace;
     walk->domain->gc.running = true;
-    wr_object_drain_begin(&walk->outer);
-    wr_object_hold_drain();
+    walk->outer = wr_burial_begin(&walk->burial);
     return 0;
 }
 
 static void end(struct walk *walk)
 {
-    wr_object_let_drain();
-    wr_object_drain_end(&walk->outer);
+    wr_burial_end(walk->outer);
     walk->domain->gc.running = false;
     wr_gc_drop_search(walk->domain);
 }

@@ -59,28 +59,27 @@ void wr_object_visit(void *object, const struct weir_type *type, weir_visit_fn v
 
 /* ---- the dead -------------------------------------------------------------------------------------------------- */
 
-/* A pending header: the next one's address / 8, of which 29 bits take the place of the count and the rest that of the
- * state's high half. */
+/* A link is the next one's address / 8, of which 29 bits take the place of the count and the rest that of the state's
+ * high half. */
 enum { LINK_BITS = 29 };
 #define PENDING ((uint32_t)5 << LINK_BITS)
 
-WR_INLINE void push_pending(struct wr_thread *self, struct wr_header *header)
+static WR_NOINLINE void link_dead(struct wr_burial *burial, struct wr_header *header)
 {
-    uint64_t next = (uintptr_t)self->pending >> 3;
+    uint64_t next = (uintptr_t)burial->linked >> 3;
     uint32_t flags = header->state & WR_STATE_FLAGS;
     wr_set_count(header, (int32_t)(PENDING | ((uint32_t)next & ((1u << LINK_BITS) - 1))));
     header->state = (uint32_t)(next >> LINK_BITS) << 16 | flags;
-    self->pending = header;
+    burial->linked = header;
 }
 
-WR_INLINE struct wr_header *pop_pending(struct wr_thread *self)
+static struct wr_header *unlink_dead(struct wr_burial *burial)
 {
-    struct wr_header *header = self->pending;
-    if (header == NULL)
-        return NULL;
+    struct wr_header *header = burial->linked;
     uint64_t next = (uint64_t)(header->state >> 16) << LINK_BITS | ((uint32_t)header->count & ((1u << LINK_BITS) - 1));
-    self->pending = (struct wr_header *)(uintptr_t)(next << 3);
+    burial->linked = (struct wr_header *)(uintptr_t)(next << 3);
     header->state &= WR_STATE_FLAGS;
+    wr_set_count(header, 0);
     return header;
 }
 
@@ -126,23 +125,19 @@ static bool drop_unusual(struct wr_header *header, const void *caller)
     return drop_logged(header, NULL, 0, caller);
 }
 
-/** One reference less, of another object's: the dead wait. */
-WR_INLINE void drop(struct wr_thread *self, void *object)
+/** Has a reference dropped that a dead object held. The object is fetched into the cache meanwhile. */
+WR_INLINE void drop(struct wr_burial *burial, void *object)
 {
-    struct wr_header *header = wr_header_of(object);
-    int32_t count;
     if (object == NULL)
         return;
-    count = wr_count(header);
-    if (wr_likely(count > 1))
-        wr_set_count(header, count - 1);
-    else if (wr_likely(count == 1 && (header->state & WR_STATE_FINALIZING) == 0))
-        push_pending(self, header);
-    else if (drop_unusual(header, NULL))
-        push_pending(self, header);
+    __builtin_prefetch(wr_header_of(object));
+    if (wr_likely(burial->waiting < WR_BURIAL_ROOM))
+        burial->drop[burial->waiting++] = object;
+    else if (drop_unusual(wr_header_of(object), NULL))
+        link_dead(burial, wr_header_of(object));
 }
 
-static void drop_visited(void *object, void *self) { drop(self, object); }
+static void drop_visited(void *object, void *burial) { drop(burial, object); }
 
 /** Runs the finalizer of a dead object; whether it is still dead. */
 static bool finalize(struct wr_header *header, const struct weir_type *type)
@@ -161,7 +156,7 @@ static bool finalize(struct wr_header *header, const struct weir_type *type)
 }
 
 /** All that is to be done for a dead object before its block is freed; false if it has been revived. */
-static WR_NOINLINE bool undo(struct wr_thread *self, struct wr_header *header, const struct weir_type *type)
+static WR_NOINLINE bool undo(struct wr_burial *burial, struct wr_header *header, const struct weir_type *type)
 {
     void *object = wr_object_of(header);
     if (!finalize(header, type))
@@ -177,10 +172,10 @@ static WR_NOINLINE bool undo(struct wr_thread *self, struct wr_header *header, c
     for (unsigned i = 0; i < type->nrefs; i++) {
         void **slot = (void **)(void *)((char *)object + type->refs[i]), *old = *slot;
         *slot = NULL;
-        drop(self, old);
+        drop(burial, old);
     }
     if (type->clear == NULL && type->traverse != NULL && (state & WR_STATE_DROPPED) == 0)
-        type->traverse(object, drop_visited, self);
+        type->traverse(object, drop_visited, burial);
     if (type->dealloc != NULL)
         type->dealloc(object);
     return true;
@@ -205,95 +200,134 @@ static WR_NOINLINE void free_unusual(struct wr_typed *pool, struct wr_header *he
         wr_leave(heap);
 }
 
-WR_INLINE void free_block(struct wr_thread *self, struct wr_typed *pool, struct wr_header *header)
+WR_INLINE void free_block(const struct wr_domain *self, struct wr_typed *pool, struct wr_header *header)
 {
     unsigned live = pool->live - 1u;
-    if (wr_likely(wr_kind_domain(pool->kind) == self->domain && live != pool->wake))
+    if (wr_likely(wr_kind_owner(pool->kind) == &self->owner && live != pool->wake))
         wr_typed_push(pool, header, live);
     else
         free_unusual(pool, header);
 }
 
-static WR_NOINLINE void bury_unusual(struct wr_thread *self, struct wr_header *header)
+static WR_NOINLINE void bury_unusual(struct wr_burial *burial, struct wr_header *header)
 {
     struct wr_place place = wr_place_of(header);
     const struct weir_type *type = wr_place_type(place);
-    if (type == NULL || (place.pool != NULL && !wr_typed_is_block(place.pool, header))) {
-        wr_set_count(header, 0);
+    if (type == NULL || (place.pool != NULL && !wr_typed_is_block(place.pool, header)))
         wr_object_misuse(header, "release");
-    }
-    if (!undo(self, header, type))
+    if (!undo(burial, header, type))
         return;
     if (place.pool != NULL)
-        free_block(self, place.pool, header);
+        free_block(wr_thread.domain, place.pool, header);
     else
         wr_big_free(place.big);
 }
 
-WR_INLINE void bury(struct wr_thread *self, struct wr_header *header)
+/** Buries a dead object about whose header there is nothing special. */
+WR_INLINE void bury(struct wr_burial *burial, struct wr_header *header, const struct wr_domain *self)
 {
-    struct wr_typed *pool = wr_pool_of(header);
-    if (wr_unlikely(pool == NULL || pool->kind->special || header->state != 0)) {
-        bury_unusual(self, header);
+    /* Large objects have a flag in their state, so this one is in a pool. */
+    struct wr_typed *pool = wr_hide(wr_typed_of(header));
+    if (wr_unlikely(!pool->is_typed || pool->kind->special)) {
+        bury_unusual(burial, header);
         return;
     }
     const struct wr_kind *kind = pool->kind;
-    for (unsigned i = 0; i < kind->nrefs; i++)
-        drop(self, *(void **)(void *)((char *)wr_object_of(header) + kind->refs[i]));
+    const char *object = wr_object_of(header);
+    /* The last field first: so what the first refers to comes next, which is likely to lie behind this object. */
+    for (const uint16_t *ref = kind->refs + kind->nrefs; ref > kind->refs;)
+        drop(burial, *(void *const *)(const void *)(object + *--ref));
     free_block(self, pool, header);
 }
 
-/** Buries a dead object and all that dies by it; or leaves it to whoever is at that. */
-static void dies(struct wr_header *header)
+/** Drops all references that wait, and buries what dies by it. */
+static void bury_all(struct wr_burial *burial)
 {
-    struct wr_thread *self = &wr_thread;
-    if (self->draining) {
-        push_pending(self, header);
+    const struct wr_domain *self = wr_thread.domain;
+    for (;;) {
+        if (wr_unlikely(burial->waiting == 0)) {
+            if (burial->linked == NULL)
+                return;
+            bury_unusual(burial, unlink_dead(burial));
+            continue;
+        }
+        struct wr_header *header = wr_header_of(burial->drop[--burial->waiting]);
+        uint64_t word = wr_header_word(header);
+        if (wr_likely(word == WR_HEADER_LAST))
+            bury(burial, header, self);
+        else if (wr_count(header) > 1)
+            wr_set_count(header, wr_count(header) - 1);
+        else if (drop_unusual(header, NULL))
+            bury_unusual(burial, header);
+    }
+}
+
+/** Drops the last reference to an object: buries it and all that dies by it, or leaves it to whoever is at that. */
+static WR_NOINLINE void drop_last(struct wr_header *header)
+{
+    struct wr_burial burial, *outer = wr_thread.burial;
+    if (outer != NULL) {
+        if (drop_unusual(header, NULL))
+            link_dead(outer, header);
         return;
     }
-    self->draining = true;
-    do
-        bury(self, header);
-    while ((header = pop_pending(self)) != NULL);
-    self->draining = false;
+    if (wr_pool_of(header) == NULL && wr_big_of(header) == NULL)
+        wr_object_misuse(header, "release");
+    burial.waiting = 1;
+    burial.linked = NULL;
+    burial.drop[0] = wr_object_of(header);
+    wr_thread.burial = &burial;
+    bury_all(&burial);
+    wr_thread.burial = NULL;
+}
+
+/** Buries an object whose last reference has been dropped. */
+static void dies(struct wr_header *header)
+{
+    struct wr_burial burial, *outer = wr_thread.burial;
+    if (outer != NULL) {
+        link_dead(outer, header);
+        return;
+    }
+    burial.waiting = 0;
+    burial.linked = NULL;
+    wr_thread.burial = &burial;
+    bury_unusual(&burial, header);
+    bury_all(&burial);
+    wr_thread.burial = NULL;
 }
 
 void weir_unref_slow_(void *object)
 {
     struct wr_header *header = wr_header_of(object);
-    if (wr_likely(wr_count(header) == 1 && (header->state & WR_STATE_FINALIZING) == 0))
-        dies(header);
+    if (wr_likely(wr_header_word(header) == WR_HEADER_LAST))
+        drop_last(header);
     else if (drop_unusual(header, __builtin_return_address(0)))
         dies(header);
 }
 
 void wr_object_unref(void *object)
 {
-    if (object != NULL && drop_unusual(wr_header_of(object), NULL))
-        dies(wr_header_of(object));
-}
-
-void wr_object_drain_begin(struct wr_drain *outer)
-{
-    *outer = (struct wr_drain){wr_thread.pending, wr_thread.draining};
-    wr_thread.pending = NULL;
-    wr_thread.draining = false;
-}
-
-void wr_object_drain_end(const struct wr_drain *outer)
-{
-    wr_thread.pending = outer->pending;
-    wr_thread.draining = outer->draining;
-}
-
-void wr_object_hold_drain(void) { wr_thread.draining = true; }
-
-void wr_object_let_drain(void)
-{
-    struct wr_header *header = pop_pending(&wr_thread);
-    wr_thread.draining = false;
-    if (header != NULL)
+    struct wr_header *header = wr_header_of(object);
+    if (wr_likely(wr_header_word(header) == WR_HEADER_LAST))
+        drop_last(header);
+    else if (drop_unusual(header, NULL))
         dies(header);
+}
+
+struct wr_burial *wr_burial_begin(struct wr_burial *burial)
+{
+    struct wr_burial *outer = wr_thread.burial;
+    burial->waiting = 0;
+    burial->linked = NULL;
+    wr_thread.burial = burial;
+    return outer;
+}
+
+void wr_burial_end(struct wr_burial *outer)
+{
+    bury_all(wr_thread.burial);
+    wr_thread.burial = outer;
 }
 
 /* ---- references ------------------------------------------------------------------------------------------------ */
@@ -405,17 +439,18 @@ bool weir_is_immortal(const void *object)
 
 /* ---- making objects -------------------------------------------------------------------------------------------- */
 
-/** Zeroes `size` bytes, 8 or more and a multiple of 8, without a call where they are few. */
-WR_INLINE void zero(void *start, size_t size)
+/** Zeroes the object in a block of `size` bytes, without a call where they are few. */
+WR_INLINE void zero(struct wr_header *header, size_t size)
 {
     enum { CALL_FROM = 256 };
-    char *at = start, *end = at + size;
+    char *at = (char *)(header + 1), *end = (char *)header + size;
     if (wr_unlikely(size >= CALL_FROM)) {
-        memset(start, 0, size);
+        memset(at, 0, size - sizeof *header);
         return;
     }
-    for (; at < end; at += 8) {
-        __builtin_memset(at, 0, 8);
+    __builtin_memset(at, 0, 8);
+    for (at += 8; at < end; at += 16) {
+        __builtin_memset(at, 0, 16);
         __asm__("" : "+r"(at)); /* or it would be turned into a call */
     }
 }
@@ -423,9 +458,8 @@ WR_INLINE void zero(void *start, size_t size)
 /** Makes a header that was popped, and its block, an object. */
 WR_INLINE void *make(const struct wr_kind *kind, struct wr_header *header)
 {
-    header->state = 0;
-    wr_set_count(header, 1);
-    zero(header + 1, kind->size - sizeof *header);
+    *header = (struct wr_header){1, 0};
+    zero(header, kind->size);
     return wr_object_of(header);
 }
 
@@ -556,7 +590,7 @@ void *weir_renew(void *owned, const struct weir_type *type)
     struct wr_typed *pool = owned != NULL ? wr_pool_of(header) : NULL;
     bool fits = pool != NULL && wr_count(header) == 1 && (wr_state(header) & WR_STATE_FINALIZING) == 0 &&
                 pool->kind->key == wr_key(type) && wr_kind_domain(pool->kind) == wr_thread.domain &&
-                !wr_thread.draining;
+                wr_thread.burial == NULL;
     if (!fits) {
         void *object = weir_new(type);
         if (object != NULL)
@@ -564,12 +598,10 @@ void *weir_renew(void *owned, const struct weir_type *type)
         return object;
     }
     /* Dead and buried but for the block; a revived one keeps it. */
-    const struct wr_kind *kind = pool->kind;
-    struct wr_thread *self = &wr_thread;
-    self->draining = true;
-    bool dead = undo(self, header, type);
+    struct wr_burial burial, *outer = wr_burial_begin(&burial);
+    bool dead = undo(&burial, header, type);
     if (dead)
-        make(kind, header);
-    wr_object_let_drain();
+        make(pool->kind, header);
+    wr_burial_end(outer);
     return dead ? owned : weir_new(type);
 }
