@@ -127,15 +127,9 @@ void wr_trace_forget(struct wr_trace *trace, uint32_t line)
 
 /* ---- places ---------------------------------------------------------------------------------------------------- */
 
-uint32_t wr_trace_place(const struct wr_trace *trace, const void *object)
+uint32_t wr_trace_big_place(const struct wr_trace *trace WR_UNUSED, const struct wr_header *header)
 {
-    const struct wr_header *header = wr_header_of(object);
-    if (object == NULL)
-        return 0;
-    const struct wr_typed *pool = wr_pool_of(header);
-    if (wr_likely(pool != NULL))
-        return pool->line == 0 ? 0 : (pool->line << WR_LINE_SHIFT) + wr_typed_index(pool->kind, header);
-    const struct wr_big *big = trace->bigs > 0 ? wr_big_of(header) : NULL;
+    const struct wr_big *big = wr_big_of(header);
     return big != NULL ? big->line : 0;
 }
 
@@ -163,7 +157,7 @@ const struct weir_type *wr_trace_type(const struct wr_trace *trace, uint32_t pla
 }
 
 /** References that an object has, 0 if it is not to be looked at. */
-static unsigned count_of(const struct wr_trace *trace, const struct wr_header *header)
+WR_INLINE unsigned count_of(const struct wr_trace *trace, const struct wr_header *header)
 {
     return trace->shared ? wr_count_shared(header) : wr_count_own(header);
 }
@@ -212,40 +206,68 @@ uint64_t wr_trace_found(const struct wr_trace *trace, uint32_t place)
     return count;
 }
 
-WR_INLINE void note(struct wr_trace *trace, const void *object)
+WR_INLINE void count_place(struct wr_trace *trace, uint32_t place)
 {
-    uint32_t place = wr_trace_place(trace, object);
     if (place == 0 || trace->found[place] >= WR_COUNTS)
         return;
     if (wr_unlikely(++trace->found[place] == WR_COUNTS))
         count_more(trace, place);
 }
 
+/** Notes a reference. It is looked up some notes later, when the pool's descriptor has come into the cache, and counted
+ *  some notes after that, when its byte has. */
+WR_INLINE void note(struct wr_trace *trace, const void *object)
+{
+    if (object == NULL)
+        return;
+    unsigned at = trace->notes++ % WR_TRACE_AHEAD;
+    uint32_t place = wr_trace_place(trace, trace->noted[at]);
+    __builtin_prefetch(wr_typed_of(object));
+    __builtin_prefetch(&trace->found[place], 1);
+    count_place(trace, trace->noted_place[at]);
+    trace->noted_place[at] = place;
+    trace->noted[at] = object;
+}
+
+/** Counts what has been noted. */
+static void end_notes(struct wr_trace *trace)
+{
+    for (unsigned at = 0; at < WR_TRACE_AHEAD; at++) {
+        count_place(trace, trace->noted_place[at]);
+        count_place(trace, wr_trace_place(trace, trace->noted[at]));
+        trace->noted_place[at] = 0;
+        trace->noted[at] = NULL;
+    }
+}
+
 static void note_visited(void *object, void *trace) { note(trace, object); }
 
-WR_INLINE void note_all(struct wr_trace *trace, void *object, const struct weir_type *type)
+WR_INLINE void note_all(struct wr_trace *trace, const void *object, const struct weir_type *type)
 {
-    for (unsigned i = 0; i < type->nrefs; i++)
-        note(trace, *(void **)(void *)((char *)object + type->refs[i]));
+    for (const uint16_t *ref = type->refs, *end = ref + type->nrefs; ref < end; ref++)
+        note(trace, *(void *const *)(const void *)((const char *)object + *ref));
     if (wr_unlikely(type->traverse != NULL))
-        type->traverse(object, note_visited, trace);
+        type->traverse((void *)(uintptr_t)object, note_visited, trace);
 }
 
 static void count_line(struct wr_trace *trace, uint32_t l)
 {
     const struct wr_line *line = &trace->line[l];
     const struct wr_kind *kind = line->pool->kind;
-    const struct weir_type *type = wr_kind_type(kind);
-    struct wr_header *header = wr_typed_at(line->pool, line->first);
+    const struct weir_type type = *wr_kind_type(kind);
+    const struct wr_header *header = wr_typed_at(line->pool, line->first);
     uint8_t *own = &trace->own[l << WR_LINE_SHIFT];
-    for (unsigned i = 0; i < line->objects; i++, header = (struct wr_header *)((char *)header + kind->size)) {
-        unsigned count = count_of(trace, header);
+    size_t size = kind->size, visited = 0;
+    bool shared = trace->shared;
+    for (unsigned i = 0; i < line->objects; i++, header = (const struct wr_header *)((const char *)header + size)) {
+        unsigned count = shared ? wr_count_shared(header) : wr_count_own(header);
         own[i] = (uint8_t)wr_min(count, 255);
         if (count == 0)
             continue;
-        trace->visited++;
-        note_all(trace, wr_object_of(header), type);
+        visited++;
+        note_all(trace, header + 1, &type);
     }
+    trace->visited += visited;
 }
 
 static void count_bigs(struct wr_trace *trace, uint32_t l)
@@ -264,11 +286,17 @@ static void count_bigs(struct wr_trace *trace, uint32_t l)
 
 void wr_trace_count(struct wr_trace *trace, uint32_t from, uint32_t to)
 {
-    for (uint32_t l = from; l < to && !trace->failed; l++)
+    for (uint32_t l = from; l < to && !trace->failed; l++) {
+        const struct wr_line *next = &trace->line[wr_min(l + 1, to - 1)];
+        if (next->pool != NULL && next->first == 0)
+            for (unsigned ahead = 0; ahead < 4 * WR_CACHE_LINE; ahead += WR_CACHE_LINE)
+                __builtin_prefetch(wr_typed_start(next->pool) + ahead);
         if (trace->line[l].pool != NULL)
             count_line(trace, l);
         else if (l >= trace->big_line)
             count_bigs(trace, l);
+    }
+    end_notes(trace);
 }
 
 /* ---- colours --------------------------------------------------------------------------------------------------- */
@@ -380,25 +408,32 @@ unsigned wr_trace_compare(struct wr_trace *trace, uint32_t from, uint32_t to, un
 
 /* ---- marking --------------------------------------------------------------------------------------------------- */
 
-WR_INLINE void reach(struct wr_trace *trace, void *object)
+/* A few objects that were reached last are on a stack and come next, so that a list goes from object to object. Where
+ * more is reached than fits there it is found again by its line: many lines are grey then, and each, when its turn
+ * comes, has many grey objects that lie side by side. */
+
+WR_INLINE void reach_place(struct wr_trace *trace, void *object, uint32_t place)
 {
-    uint32_t place = wr_trace_place(trace, object);
     if (place == 0 || trace->found[place] != WR_WHITE)
         return;
     trace->found[place] = WR_GREY;
-    if (wr_likely(trace->depth < WR_TRACE_STACK))
+    if (trace->depth < WR_TRACE_STACK) {
+        __builtin_prefetch(object);
         trace->stack[trace->depth++] = (struct wr_spot){object, place};
-    else
+    } else {
         queue_line(trace, place >> WR_LINE_SHIFT);
+    }
 }
 
-static void reach_visited(void *object, void *trace) { reach(trace, object); }
+static void reach_visited(void *object, void *trace) { reach_place(trace, object, wr_trace_place(trace, object)); }
 
 WR_INLINE void look_into(struct wr_trace *trace, void *object, const struct weir_type *type, uint32_t place)
 {
     trace->found[place] = WR_BLACK;
-    for (unsigned i = 0; i < type->nrefs; i++)
-        reach(trace, *(void **)(void *)((char *)object + type->refs[i]));
+    for (const uint16_t *ref = type->refs, *end = ref + type->nrefs; ref < end; ref++) {
+        void *other = *(void **)(void *)((char *)object + *ref);
+        reach_place(trace, other, wr_trace_place(trace, other));
+    }
     if (wr_unlikely(type->traverse != NULL))
         type->traverse(object, reach_visited, trace);
 }
@@ -407,11 +442,8 @@ WR_INLINE void look_into(struct wr_trace *trace, void *object, const struct weir
  *  Cher, A. Hosking, T. Vijaykumar, "Software prefetching for mark-sweep garbage collection", 2004). */
 WR_INLINE bool next_spot(struct wr_trace *trace, struct wr_spot *spot)
 {
-    while (trace->depth > 0 && trace->ahead < WR_TRACE_AHEAD) {
-        struct wr_spot next = trace->stack[--trace->depth];
-        __builtin_prefetch(next.object);
-        trace->queue[(trace->ahead_first + trace->ahead++) % WR_TRACE_AHEAD] = next;
-    }
+    while (trace->depth > 0 && trace->ahead < WR_TRACE_AHEAD)
+        trace->queue[(trace->ahead_first + trace->ahead++) % WR_TRACE_AHEAD] = trace->stack[--trace->depth];
     if (trace->ahead == 0)
         return false;
     *spot = trace->queue[trace->ahead_first];
@@ -420,7 +452,16 @@ WR_INLINE bool next_spot(struct wr_trace *trace, struct wr_spot *spot)
     return true;
 }
 
-/** Looks into what is on the stack, `most` objects; what is left then is found again by its line. */
+/** Has what is on the stack found again by its line. */
+static void give_to_lines(struct wr_trace *trace)
+{
+    for (; trace->ahead > 0; trace->ahead--)
+        queue_line(trace, trace->queue[(trace->ahead_first + trace->ahead - 1) % WR_TRACE_AHEAD].place >> WR_LINE_SHIFT);
+    for (; trace->depth > 0; trace->depth--)
+        queue_line(trace, trace->stack[trace->depth - 1].place >> WR_LINE_SHIFT);
+}
+
+/** Looks into what is on the stack, `most` objects. */
 static size_t empty_stack(struct wr_trace *trace, size_t most)
 {
     struct wr_spot spot;
@@ -428,40 +469,69 @@ static size_t empty_stack(struct wr_trace *trace, size_t most)
     for (; done < most && next_spot(trace, &spot); done++)
         if (trace->found[spot.place] == WR_GREY)
             look_into(trace, spot.object, wr_trace_type(trace, spot.place), spot.place);
-    for (; trace->ahead > 0; trace->ahead--)
-        queue_line(trace, trace->queue[(trace->ahead_first + trace->ahead - 1) % WR_TRACE_AHEAD].place >> WR_LINE_SHIFT);
-    for (; trace->depth > 0; trace->depth--)
-        queue_line(trace, trace->stack[trace->depth - 1].place >> WR_LINE_SHIFT);
     return done;
 }
 
-/** Looks into the grey objects of the first line in the queue. */
-static size_t mark_line(struct wr_trace *trace, size_t most)
+/** Which of 8 colours are grey: the high bit of each such byte, and perhaps of some behind the first. */
+WR_INLINE uint64_t greys_of(const uint8_t *found)
 {
-    uint32_t l = trace->grey_first;
-    struct wr_line *line = &trace->line[l];
+    uint64_t word, ones = UINT64_C(0x0101010101010101);
+    memcpy(&word, found, sizeof word);
+    word ^= ones * WR_GREY;
+    return (word - ones) & ~word & (ones << 7);
+}
+
+/** Looks into the grey objects of a line of large ones. */
+static size_t mark_bigs(struct wr_trace *trace, uint32_t l)
+{
     size_t done = 0;
-    trace->grey_first = line->next;
-    line->is_grey = 0;
-    for (unsigned i = 0; i < line->objects; i++) {
+    for (unsigned i = 0; i < trace->line[l].objects; i++) {
         uint32_t place = (l << WR_LINE_SHIFT) + i;
-        if (trace->found[place] != WR_GREY)
+        const struct wr_big *big = trace->found[place] == WR_GREY ? big_at(trace, place) : NULL;
+        if (big == NULL || count_of(trace, wr_header_of(big->object)) == 0)
             continue;
-        trace->found[place] = WR_BLACK;
-        void *object = wr_trace_object(trace, place);
-        if (object == NULL || count_of(trace, wr_header_of(object)) == 0)
-            continue;
-        look_into(trace, object, wr_trace_type(trace, place), place);
+        look_into(trace, big->object, big->type, place);
         done++;
     }
-    return done + empty_stack(trace, most);
+    return done;
+}
+
+/** Looks into the grey objects of a line. */
+static size_t mark_line(struct wr_trace *trace, uint32_t l)
+{
+    const struct wr_line *line = &trace->line[l];
+    size_t done = 0;
+    if (line->pool == NULL)
+        return mark_bigs(trace, l);
+    const struct wr_kind *kind = line->pool->kind;
+    const struct weir_type type = *wr_kind_type(kind);
+    char *first = (char *)wr_typed_at(line->pool, line->first);
+    for (unsigned i = 0; i < WR_LINE; i += 8)
+        for (uint64_t greys; (greys = greys_of(&trace->found[(l << WR_LINE_SHIFT) + i])) != 0; done++) {
+            unsigned index = i + wr_bits_first(greys) / 8;
+            uint32_t place = (l << WR_LINE_SHIFT) + index;
+            struct wr_header *header = (struct wr_header *)(first + (size_t)index * kind->size);
+            if (count_of(trace, header) > 0)
+                look_into(trace, wr_object_of(header), &type, place);
+            else
+                trace->found[place] = WR_BLACK; /* it has gone */
+        }
+    return done;
 }
 
 bool wr_trace_mark(struct wr_trace *trace, size_t most)
 {
     size_t done = 0;
-    while (trace->grey_first != 0 && done < most)
-        done += 1 + mark_line(trace, most - done);
+    while (done < most) {
+        done += empty_stack(trace, most - done);
+        if (trace->grey_first == 0)
+            break;
+        uint32_t l = trace->grey_first;
+        trace->grey_first = trace->line[l].next;
+        trace->line[l].is_grey = 0;
+        done += 1 + mark_line(trace, l);
+    }
+    give_to_lines(trace);
     return trace->grey_first != 0;
 }
 
@@ -481,6 +551,7 @@ void wr_trace_recount(struct wr_trace *trace)
             else
                 note_all(trace, object, wr_trace_type(trace, place));
         }
+    end_notes(trace);
 }
 
 void wr_trace_white(struct wr_trace *trace, void (*fn)(struct wr_trace *, uint32_t place, void *object, void *arg),

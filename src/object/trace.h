@@ -33,7 +33,7 @@ struct wr_line {
     uint8_t is_grey; /* in the queue of grey lines */
 };
 
-enum { WR_TRACE_STACK = 1024, WR_TRACE_AHEAD = 8 };
+enum { WR_TRACE_STACK = 64, WR_TRACE_AHEAD = 8 };
 
 struct wr_trace {
     uint8_t *own, *found; /* by place */
@@ -56,6 +56,9 @@ struct wr_trace {
         void *object;
         uint32_t place;
     } stack[WR_TRACE_STACK], queue[WR_TRACE_AHEAD];
+    const void *noted[WR_TRACE_AHEAD];    /* references found, not yet looked up */
+    uint32_t noted_place[WR_TRACE_AHEAD]; /* and not yet counted */
+    unsigned notes;
 
     size_t size; /* of all of this, one mapping */
     /* weir_gc_poll()'s progress */
@@ -85,8 +88,19 @@ void wr_trace_forget(struct wr_trace *trace, uint32_t line);
 void *wr_trace_object(const struct wr_trace *trace, uint32_t place);
 const struct weir_type *wr_trace_type(const struct wr_trace *trace, uint32_t place);
 
+uint32_t wr_trace_big_place(const struct wr_trace *trace, const struct wr_header *header);
+
 /** The place of an object, 0 if it is not among them. */
-uint32_t wr_trace_place(const struct wr_trace *trace, const void *object);
+WR_INLINE uint32_t wr_trace_place(const struct wr_trace *trace, const void *object)
+{
+    const struct wr_header *header = wr_header_of(object);
+    if (object == NULL)
+        return 0;
+    const struct wr_typed *pool = wr_pool_of(header);
+    if (wr_unlikely(pool == NULL))
+        return trace->bigs > 0 ? wr_trace_big_place(trace, header) : 0;
+    return pool->line == 0 ? 0 : (pool->line << WR_LINE_SHIFT) + wr_typed_index(pool->kind, header);
+}
 
 /** References to the object at a place that have been found. pre: nothing has been coloured yet. */
 uint64_t wr_trace_found(const struct wr_trace *trace, uint32_t place);
