@@ -248,6 +248,15 @@ void wr_typed_free(struct wr_typed *pool, struct wr_header *header)
     wr_heap_unlock(kind->heap);
 }
 
+void wr_typed_discard(struct wr_typed *pool)
+{
+    struct wr_kind *kind = pool->kind;
+    wr_heap_lock(kind->heap);
+    pool->live = 0;
+    release(kind, wr_typed_span(pool), pool);
+    wr_heap_unlock(kind->heap);
+}
+
 /** The word behind the header: links the blocks on an owner's stack. */
 static struct wr_header **link_of(struct wr_header *header) { return (struct wr_header **)(void *)(header + 1); }
 

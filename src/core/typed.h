@@ -163,6 +163,9 @@ WR_INLINE void wr_typed_push(struct wr_typed *pool, struct wr_header *header, un
 /** The same, and what follows from it for the pool. pre: owner. */
 void wr_typed_free(struct wr_typed *pool, struct wr_header *header);
 
+/** Frees all blocks of a pool that is not current. pre: owner; none that others have freed is among its live ones. */
+void wr_typed_discard(struct wr_typed *pool);
+
 /** Frees a block of another owner's, from any thread. Its object's first word is overwritten. */
 void wr_typed_send(struct wr_typed *pool, struct wr_header *header);
 

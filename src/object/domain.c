@@ -320,11 +320,13 @@ static struct wr_big *take_record(void)
             return NULL;
         atomic_store_explicit(&bigs.chunk[slot / CHUNK], chunk, memory_order_release);
     }
-    bigs.made++;
+    __atomic_store_n(&bigs.made, slot + 1, __ATOMIC_RELAXED);
     big = record(slot);
     big->slot = slot;
     return big;
 }
+
+bool wr_big_any(void) { return __atomic_load_n(&bigs.made, __ATOMIC_RELAXED) > 0; }
 
 static void link_big(struct wr_domain *domain, struct wr_big *big)
 {

@@ -252,6 +252,8 @@ struct wr_header *wr_big_new(struct wr_domain *domain, const struct weir_type *t
 void wr_big_free(struct wr_big *big);
 /** All of the domain's go to another. pre: owner, or nobody is. */
 void wr_big_hand_over(struct wr_domain *from, struct wr_domain *to);
+/** Whether there has ever been one. */
+bool wr_big_any(void);
 /** Calls fn for each, under the big lock. */
 void wr_big_each(struct wr_domain *domain, void (*fn)(struct wr_big *big, void *arg), void *arg);
 
@@ -259,6 +261,9 @@ void wr_big_each(struct wr_domain *domain, void (*fn)(struct wr_big *big, void *
 
 /** Drops a reference of the library's own, as weir_unref() does. */
 void wr_object_unref(void *object);
+
+/** Frees the block of an object that nothing is left to be done for but this. */
+void wr_object_free(struct wr_typed *pool, struct wr_header *header);
 
 /** What whoever buries the dead has yet to do; on its stack. References that dead objects held wait to be dropped, the
  *  last one first. Where there is no room they are dropped at once, and what dies by it is linked through its header. */

@@ -163,7 +163,8 @@ struct pass {
     struct wr_domain *domain;
     struct wr_trace *trace;
     long dead, revived, kept;
-    bool called; /* something of the program's has run since the dead were found */
+    bool careful; /* a finalizer or a callback is to be called */
+    bool called;  /* something of the program's has run since the dead were found */
     unsigned debug;
     struct weir_weak *weak;
 };
@@ -178,18 +179,14 @@ static void say(const char *what, const void *object, const struct weir_type *ty
         wr_message("gc: %s: object %p of type \"%s\"", what, object, type->name);
 }
 
-static void hold(struct wr_trace *trace, uint32_t place, void *object, void *arg)
+static void hold(struct wr_trace *trace WR_UNUSED, uint32_t place WR_UNUSED, void *object, void *arg WR_UNUSED)
 {
-    struct pass *pass = arg;
     struct wr_header *header = wr_header_of(object);
     int32_t count = wr_count(header);
     if (wr_likely(count > 0))
         wr_set_count(header, (int32_t)((uint32_t)count + 1));
     else
         __atomic_fetch_sub(&header->count, 1, __ATOMIC_RELAXED);
-    pass->dead++;
-    if (wr_unlikely((pass->debug & WEIR_GC_DEBUG_COLLECTABLE) != 0))
-        say("collectable", object, wr_trace_type(trace, place));
 }
 
 /** Gives up what hold() took, of an object that lives: it has another reference. */
@@ -318,10 +315,83 @@ static void let_go(struct wr_trace *trace, uint32_t place, void *object, void *a
         let_live(header);
 }
 
+/** Whether nothing of the program's is called for an object that is released once it has been finalized. */
+static bool is_plain(const struct weir_type *type)
+{
+    return type->clear == NULL && type->traverse == NULL && type->dealloc == NULL;
+}
+
+static bool all_are_plain(const struct wr_trace *trace)
+{
+    for (uint32_t l = 1; l < trace->lines; l++)
+        if (trace->line[l].pool == NULL ? l >= trace->big_line : !is_plain(wr_kind_type(trace->line[l].pool->kind)))
+            return false;
+    return !trace->shared;
+}
+
+/* Plain objects among nothing but plain ones are freed without a look at what they have of their own kind: all of them
+ * go, and nobody sees it. First what they refer to outside is dropped; it is buried when all of them are gone. */
+
+static void leave_plain(struct wr_trace *trace, uint32_t place, void *object, void *arg WR_UNUSED)
+{
+    const struct wr_kind *kind = trace->line[place >> WR_LINE_SHIFT].pool->kind;
+    const struct wr_header *header = wr_header_of(object);
+    for (unsigned i = 0; i < kind->nrefs; i++) {
+        void *other = *(void **)(void *)((char *)object + kind->refs[i]);
+        uint32_t to = other != NULL ? wr_trace_place(trace, other) : 0;
+        if (other != NULL && (to == 0 || trace->found[to] != WR_WHITE))
+            wr_object_unref(other);
+    }
+    if (wr_unlikely((header->state & WR_STATE_SITE) != 0))
+        wr_site_remove(object);
+    if (wr_unlikely((header->state & WR_STATE_WEAK) != 0))
+        wr_weak_sever(object);
+}
+
+static void free_one(struct wr_trace *trace, uint32_t place, void *object, void *arg WR_UNUSED)
+{
+    wr_object_free(trace->line[place >> WR_LINE_SHIFT].pool, wr_header_of(object));
+}
+
+/** Whether all that is alive in the pool of a line, its first, is white. */
+static bool is_all_white(const struct wr_trace *trace, uint32_t l)
+{
+    const struct wr_typed *pool = trace->line[l].pool;
+    unsigned white = 0;
+    for (uint32_t place = l << WR_LINE_SHIFT, end = place + pool->kind->blocks; place < end; place++)
+        white += trace->found[place] == WR_WHITE;
+    return white == pool->live;
+}
+
+static void free_plain(struct wr_trace *trace)
+{
+    struct wr_heap *heap = wr_enter();
+    for (uint32_t l = 1; l < trace->lines; l++) {
+        struct wr_typed *pool = trace->line[l].pool;
+        if (pool != NULL && trace->line[l].first == 0 && pool != pool->kind->current && is_all_white(trace, l))
+            wr_typed_discard(pool); /* and its lines are struck out */
+    }
+    if (heap != NULL)
+        wr_leave(heap);
+    wr_trace_white(trace, free_one, NULL);
+}
+
 static void save(struct wr_trace *trace WR_UNUSED, uint32_t place WR_UNUSED, void *object, void *arg)
 {
     struct wr_gc *gc = &((struct pass *)arg)->domain->gc;
     gc->garbage[gc->garbage_count++] = object;
+}
+
+/** Counts the dead, and looks whether something is to be called for one. */
+static void survey(struct wr_trace *trace, uint32_t place, void *object, void *arg)
+{
+    struct pass *pass = arg;
+    uint32_t state = wr_state(wr_header_of(object));
+    pass->dead++;
+    pass->careful |= (state & WR_STATE_WEAK) != 0 ||
+                     (wr_trace_type(trace, place)->finalize != NULL && (state & WR_STATE_FINALIZED) == 0);
+    if (wr_unlikely((pass->debug & WEIR_GC_DEBUG_COLLECTABLE) != 0))
+        say("collectable", object, wr_trace_type(trace, place));
 }
 
 static void count_white(struct wr_trace *trace WR_UNUSED, uint32_t place WR_UNUSED, void *object WR_UNUSED, void *arg)
@@ -329,35 +399,45 @@ static void count_white(struct wr_trace *trace WR_UNUSED, uint32_t place WR_UNUS
     ++*(size_t *)arg;
 }
 
+/** Weak references to the dead are cleared, the dead finalized; who still is dead after that stays white. */
+static void prepare(struct pass *pass)
+{
+    wr_trace_white(pass->trace, detach_weak, pass);
+    pass->called = pass->weak != NULL;
+    wr_weak_call(pass->weak);
+    wr_trace_white(pass->trace, finalize, pass);
+    if (pass->called)
+        look_again(pass);
+}
+
 /** The white objects of the trace are dead: sees them off. -ENOMEM: nothing has been changed. */
 static int bury(struct pass *pass)
 {
     struct wr_trace *trace = pass->trace;
     struct wr_burial burial, *outer;
-    bool save_all = (pass->debug & WEIR_GC_DEBUG_SAVEALL) != 0;
+    bool save_all = (pass->debug & WEIR_GC_DEBUG_SAVEALL) != 0, plain = !save_all && all_are_plain(trace);
+    size_t count = 0;
     if (save_all) {
-        size_t count = 0;
         wr_trace_white(trace, count_white, &count);
         if (!make_garbage_room(&pass->domain->gc, count))
             return -ENOMEM;
     }
     outer = wr_burial_begin(&burial);
-    wr_trace_white(trace, hold, pass);
-    if (pass->dead > 0) {
-        wr_trace_white(trace, detach_weak, pass);
-        pass->called = pass->weak != NULL;
-        wr_weak_call(pass->weak);
-        wr_trace_white(trace, finalize, pass);
-        if (pass->called)
-            look_again(pass);
-        if (save_all) {
-            wr_trace_white(trace, save, pass);
-        } else {
-            wr_trace_white(trace, clear, pass);
-            wr_burial_end(NULL);
-            wr_trace_white(trace, let_go, pass);
-            wr_burial_begin(&burial);
-        }
+    wr_trace_white(trace, survey, pass);
+    if (!plain || pass->careful) {
+        wr_trace_white(trace, hold, pass);
+        prepare(pass);
+    }
+    if (plain) {
+        wr_trace_white(trace, leave_plain, NULL);
+        free_plain(trace);
+    } else if (save_all) {
+        wr_trace_white(trace, save, pass);
+    } else {
+        wr_trace_white(trace, clear, pass);
+        wr_burial_end(NULL);
+        wr_trace_white(trace, let_go, pass);
+        wr_burial_begin(&burial);
     }
     wr_burial_end(outer);
     return 0;
@@ -470,7 +550,7 @@ static long run(struct wr_domain *domain, const struct wr_trace_want *want, bool
         gc->trace = trace;
         wr_trace_count(trace, 1, trace->lines);
         if (!trace->failed) {
-            pass.kept += wr_trace_compare(trace, 1, trace->lines, 0);
+            pass.kept += wr_trace_compare(trace, 1, trace->lines, -1);
             pass.dead += pass.kept;
             while (wr_trace_mark(trace, SIZE_MAX))
                 continue;
@@ -588,7 +668,7 @@ long weir_gc_collect_shared(void)
         wr_domain_each(set_trace, trace);
         wr_trace_count(trace, 1, trace->lines);
         if (!trace->failed) {
-            pass.kept += wr_trace_compare(trace, 1, trace->lines, 0);
+            pass.kept += wr_trace_compare(trace, 1, trace->lines, -1);
             pass.dead += pass.kept;
             while (wr_trace_mark(trace, SIZE_MAX))
                 continue;

@@ -306,6 +306,8 @@ void weir_unref_slow_(void *object)
         dies(header);
 }
 
+void wr_object_free(struct wr_typed *pool, struct wr_header *header) { free_block(wr_thread.domain, pool, header); }
+
 void wr_object_unref(void *object)
 {
     struct wr_header *header = wr_header_of(object);

@@ -99,7 +99,7 @@ struct wr_trace *wr_trace_begin(const struct wr_trace_want *want)
     trace->big_line = (uint32_t)count.lines;
     trace->bigs = (uint32_t)count.bigs;
     trace->shared = want->shared;
-    trace->size = size;
+    trace->only_small = !wr_big_any();
     struct gather fill = {.want = want, .trace = trace, .lines = 1};
     gather_wanted(&fill);
     trace->partial = fill.pools >= want->most;
@@ -133,27 +133,14 @@ uint32_t wr_trace_big_place(const struct wr_trace *trace WR_UNUSED, const struct
     return big != NULL ? big->line : 0;
 }
 
-static struct wr_big *big_at(const struct wr_trace *trace, uint32_t place)
+/** As wr_trace_place(), of an object that is certainly in a pool. */
+WR_INLINE uint32_t small_place(const void *object)
 {
-    struct wr_big *big = trace->big[place - (trace->big_line << WR_LINE_SHIFT)];
-    return big->line == place && big->object != NULL ? big : NULL;
-}
-
-void *wr_trace_object(const struct wr_trace *trace, uint32_t place)
-{
-    const struct wr_line *line = &trace->line[place >> WR_LINE_SHIFT];
-    if (place >> WR_LINE_SHIFT < trace->big_line)
-        return line->pool == NULL
-                   ? NULL
-                   : wr_object_of(wr_typed_at(line->pool, line->first + (place & (WR_LINE - 1))));
-    struct wr_big *big = big_at(trace, place);
-    return big != NULL ? big->object : NULL;
-}
-
-const struct weir_type *wr_trace_type(const struct wr_trace *trace, uint32_t place)
-{
-    const struct wr_line *line = &trace->line[place >> WR_LINE_SHIFT];
-    return line->pool != NULL ? wr_kind_type(line->pool->kind) : big_at(trace, place)->type;
+    const struct wr_header *header = wr_header_of(object);
+    const struct wr_typed *pool = wr_hide(wr_typed_of(header));
+    if (wr_unlikely(pool->line == 0))
+        return 0;
+    return (pool->line << WR_LINE_SHIFT) + wr_typed_index(pool->kind, header);
 }
 
 /** References that an object has, 0 if it is not to be looked at. */
@@ -206,46 +193,33 @@ uint64_t wr_trace_found(const struct wr_trace *trace, uint32_t place)
     return count;
 }
 
-WR_INLINE void count_place(struct wr_trace *trace, uint32_t place)
+WR_INLINE void count_place(struct wr_trace *trace, uint8_t *found, uint32_t place)
 {
-    if (place == 0 || trace->found[place] >= WR_COUNTS)
+    if (place == 0 || found[place] >= WR_COUNTS)
         return;
-    if (wr_unlikely(++trace->found[place] == WR_COUNTS))
+    if (wr_unlikely(++found[place] == WR_COUNTS))
         count_more(trace, place);
 }
 
-/** Notes a reference. It is looked up some notes later, when the pool's descriptor has come into the cache, and counted
- *  some notes after that, when its byte has. */
-WR_INLINE void note(struct wr_trace *trace, const void *object)
+static void note_visited(void *object, void *arg)
 {
-    if (object == NULL)
-        return;
-    unsigned at = trace->notes++ % WR_TRACE_AHEAD;
-    uint32_t place = wr_trace_place(trace, trace->noted[at]);
-    __builtin_prefetch(wr_typed_of(object));
-    __builtin_prefetch(&trace->found[place], 1);
-    count_place(trace, trace->noted_place[at]);
-    trace->noted_place[at] = place;
-    trace->noted[at] = object;
+    struct wr_trace *trace = arg;
+    count_place(trace, trace->found, wr_trace_place(trace, object));
 }
 
-/** Counts what has been noted. */
-static void end_notes(struct wr_trace *trace)
-{
-    for (unsigned at = 0; at < WR_TRACE_AHEAD; at++) {
-        count_place(trace, trace->noted_place[at]);
-        count_place(trace, wr_trace_place(trace, trace->noted[at]));
-        trace->noted_place[at] = 0;
-        trace->noted[at] = NULL;
-    }
-}
-
-static void note_visited(void *object, void *trace) { note(trace, object); }
-
+/* Counting needs no branch that depends on what is fetched, so the processor runs ahead of its misses by itself; what it
+ * would reload after each byte that is written is held in variables. */
 WR_INLINE void note_all(struct wr_trace *trace, const void *object, const struct weir_type *type)
 {
-    for (const uint16_t *ref = type->refs, *end = ref + type->nrefs; ref < end; ref++)
-        note(trace, *(void *const *)(const void *)((const char *)object + *ref));
+    const uint16_t *refs = type->refs;
+    unsigned nrefs = type->nrefs;
+    uint8_t *found = trace->found;
+    bool only_small = trace->only_small;
+    for (unsigned i = 0; i < nrefs; i++) {
+        const void *other = *(void *const *)(const void *)((const char *)object + refs[i]);
+        if (other != NULL)
+            count_place(trace, found, only_small ? small_place(other) : wr_trace_place(trace, other));
+    }
     if (wr_unlikely(type->traverse != NULL))
         type->traverse((void *)(uintptr_t)object, note_visited, trace);
 }
@@ -258,8 +232,9 @@ static void count_line(struct wr_trace *trace, uint32_t l)
     const struct wr_header *header = wr_typed_at(line->pool, line->first);
     uint8_t *own = &trace->own[l << WR_LINE_SHIFT];
     size_t size = kind->size, visited = 0;
+    unsigned objects = line->objects;
     bool shared = trace->shared;
-    for (unsigned i = 0; i < line->objects; i++, header = (const struct wr_header *)((const char *)header + size)) {
+    for (unsigned i = 0; i < objects; i++, header = (const struct wr_header *)((const char *)header + size)) {
         unsigned count = shared ? wr_count_shared(header) : wr_count_own(header);
         own[i] = (uint8_t)wr_min(count, 255);
         if (count == 0)
@@ -274,7 +249,7 @@ static void count_bigs(struct wr_trace *trace, uint32_t l)
 {
     for (unsigned i = 0; i < trace->line[l].objects; i++) {
         uint32_t place = (l << WR_LINE_SHIFT) + i;
-        struct wr_big *big = big_at(trace, place);
+        struct wr_big *big = wr_trace_big(trace, place);
         unsigned count = big != NULL ? count_of(trace, wr_header_of(big->object)) : 0;
         trace->own[place] = (uint8_t)wr_min(count, 255);
         if (count == 0)
@@ -296,8 +271,9 @@ void wr_trace_count(struct wr_trace *trace, uint32_t from, uint32_t to)
         else if (l >= trace->big_line)
             count_bigs(trace, l);
     }
-    end_notes(trace);
 }
+
+enum { REPORTS = 10 }; /* of a pass, and lines of each */
 
 /* ---- colours --------------------------------------------------------------------------------------------------- */
 
@@ -333,7 +309,7 @@ static WR_COLD void report(struct wr_trace *trace, uint32_t place, uint64_t coun
     wr_message("gc: uncollectable: object %p of type \"%s\" has %lu references, but traverse functions visit it %lu times; "
                "it is kept, and what it refers to. Those that visit it:",
                object, wr_trace_type(trace, place)->name, (unsigned long)count, (unsigned long)found);
-    for (uint32_t p = WR_LINE, lines = 0; p < trace->lines << WR_LINE_SHIFT && lines < 10; p++) {
+    for (uint32_t p = WR_LINE, lines = 0; p < trace->lines << WR_LINE_SHIFT && lines < REPORTS; p++) {
         struct {
             const void *object;
             unsigned count;
@@ -351,7 +327,7 @@ static WR_COLD void report(struct wr_trace *trace, uint32_t place, uint64_t coun
 }
 
 /** The colour of one object of which the bytes do not tell all. */
-static WR_NOINLINE enum wr_colour compare_exactly(struct wr_trace *trace, uint32_t place, unsigned held, unsigned *wrong)
+static WR_NOINLINE enum wr_colour compare_exactly(struct wr_trace *trace, uint32_t place, bool held, unsigned *wrong)
 {
     void *object = wr_trace_object(trace, place);
     uint64_t count = object != NULL ? count_of(trace, wr_header_of(object)) : 0, found = wr_trace_found(trace, place);
@@ -360,8 +336,8 @@ static WR_NOINLINE enum wr_colour compare_exactly(struct wr_trace *trace, uint32
     count -= held;
     if (count >= found)
         return count > found ? WR_GREY : WR_WHITE;
-    report(trace, place, count, found);
-    ++*wrong;
+    if (++*wrong <= REPORTS)
+        report(trace, place, count, found);
     return WR_GREY;
 }
 
@@ -381,25 +357,37 @@ void wr_trace_guess(struct wr_trace *trace, uint32_t from, uint32_t to)
     }
 }
 
-unsigned wr_trace_compare(struct wr_trace *trace, uint32_t from, uint32_t to, unsigned held)
+/** Colours a line by its bytes alone; false if they do not tell all. Without branches, for the sake of vectors. */
+WR_INLINE bool compare_bytes(const uint8_t *own, uint8_t *found, bool *grey)
+{
+    uint8_t colour[WR_LINE], odd = 0, greys = 0;
+    for (unsigned i = 0; i < WR_LINE; i++) {
+        uint8_t count = own[i], seen = found[i];
+        uint8_t none = count == 0 ? 0xff : 0, more = count > seen ? 0xff : 0, fewer = count < seen ? 0xff : 0;
+        odd |= (uint8_t)((fewer & (uint8_t)~none) | (count == 255 ? 0xff : 0));
+        greys |= more;
+        colour[i] = none | (more & WR_GREY);
+    }
+    if (odd != 0)
+        return false;
+    memcpy(found, colour, sizeof colour);
+    *grey = greys != 0;
+    return true;
+}
+
+unsigned wr_trace_compare(struct wr_trace *trace, uint32_t from, uint32_t to, int held)
 {
     unsigned wrong = 0;
     for (uint32_t l = from; l < to; l++) {
         uint8_t *own = &trace->own[l << WR_LINE_SHIFT], *found = &trace->found[l << WR_LINE_SHIFT];
         bool grey = false;
-        for (unsigned i = 0; i < WR_LINE; i++) {
-            if (own[i] == 0 || found[i] == WR_BLACK) {
-                found[i] = WR_BLACK;
-                continue;
+        if (held >= 0 || trace->more_count > 0 || !compare_bytes(own, found, &grey))
+            for (unsigned i = 0; i < WR_LINE; i++) {
+                uint32_t place = (l << WR_LINE_SHIFT) + i;
+                bool none = own[i] == 0 || (held >= 0 && found[i] == WR_BLACK);
+                found[i] = none ? WR_BLACK : (uint8_t)compare_exactly(trace, place, held > 0, &wrong);
+                grey |= found[i] == WR_GREY;
             }
-            if (wr_likely(held == 0 && own[i] != 255 && found[i] < own[i]) && trace->more_count == 0)
-                found[i] = WR_GREY;
-            else if (held == 0 && own[i] != 255 && found[i] == own[i] && trace->more_count == 0)
-                found[i] = WR_WHITE;
-            else
-                found[i] = (uint8_t)compare_exactly(trace, (l << WR_LINE_SHIFT) + i, held, &wrong);
-            grey |= found[i] == WR_GREY;
-        }
         if (grey)
             queue_line(trace, l);
     }
@@ -408,77 +396,72 @@ unsigned wr_trace_compare(struct wr_trace *trace, uint32_t from, uint32_t to, un
 
 /* ---- marking --------------------------------------------------------------------------------------------------- */
 
-/* A few objects that were reached last are on a stack and come next, so that a list goes from object to object. Where
- * more is reached than fits there it is found again by its line: many lines are grey then, and each, when its turn
- * comes, has many grey objects that lie side by side. */
+/* A few of the objects that have been reached are in a queue; the rest are found again by their lines. Lines come first:
+ * where many are grey each has, when its turn comes, many grey objects that lie side by side. Where none is, as in a
+ * list, objects come from the queue.
+ *
+ * The colour of what is reached is looked at some references later, when it has been fetched into the cache: it would be
+ * the worse to wait for as nobody can foretell it. The idea is that of C.-Y. Cher, A. Hosking and T. Vijaykumar, "Software prefetching for mark-sweep garbage collection",
+ * 2004. */
 
 WR_INLINE void reach_place(struct wr_trace *trace, void *object, uint32_t place)
 {
     if (place == 0 || trace->found[place] != WR_WHITE)
         return;
     trace->found[place] = WR_GREY;
-    if (trace->depth < WR_TRACE_STACK) {
+    if (trace->queue_last - trace->queue_first < WR_TRACE_QUEUE) {
         __builtin_prefetch(object);
-        trace->stack[trace->depth++] = (struct wr_spot){object, place};
+        trace->queue[trace->queue_last++ % WR_TRACE_QUEUE] = (struct wr_spot){object, place};
     } else {
         queue_line(trace, place >> WR_LINE_SHIFT);
     }
 }
 
-static void reach_visited(void *object, void *trace) { reach_place(trace, object, wr_trace_place(trace, object)); }
+WR_INLINE void reach(struct wr_trace *trace, void *object)
+{
+    if (object == NULL)
+        return;
+    uint32_t place = trace->only_small ? small_place(object) : wr_trace_place(trace, object);
+    __builtin_prefetch(&trace->found[place], 1);
+    struct wr_spot *note = &trace->note[trace->notes++ % WR_TRACE_AHEAD], earlier = *note;
+    *note = (struct wr_spot){object, place};
+    reach_place(trace, earlier.object, earlier.place);
+}
+
+/** Looks at the colours of all that has been reached. */
+static void end_reaches(struct wr_trace *trace)
+{
+    for (unsigned at = 0; at < WR_TRACE_AHEAD; at++) {
+        struct wr_spot note = trace->note[at];
+        trace->note[at].place = 0;
+        reach_place(trace, note.object, note.place);
+    }
+    trace->notes = 0;
+}
+
+static void reach_visited(void *object, void *trace) { reach(trace, object); }
 
 WR_INLINE void look_into(struct wr_trace *trace, void *object, const struct weir_type *type, uint32_t place)
 {
+    const uint16_t *refs = type->refs;
+    unsigned nrefs = type->nrefs;
     trace->found[place] = WR_BLACK;
-    for (const uint16_t *ref = type->refs, *end = ref + type->nrefs; ref < end; ref++) {
-        void *other = *(void **)(void *)((char *)object + *ref);
-        reach_place(trace, other, wr_trace_place(trace, other));
-    }
+    for (unsigned i = 0; i < nrefs; i++)
+        reach(trace, *(void **)(void *)((char *)object + refs[i]));
     if (wr_unlikely(type->traverse != NULL))
         type->traverse(object, reach_visited, trace);
 }
 
-/** The next grey object off the stack. Objects are fetched into the cache a few steps before they are looked into (C.-Y.
- *  Cher, A. Hosking, T. Vijaykumar, "Software prefetching for mark-sweep garbage collection", 2004). */
-WR_INLINE bool next_spot(struct wr_trace *trace, struct wr_spot *spot)
+/** Looks into the objects in the queue. */
+static size_t empty_queue(struct wr_trace *trace)
 {
-    while (trace->depth > 0 && trace->ahead < WR_TRACE_AHEAD)
-        trace->queue[(trace->ahead_first + trace->ahead++) % WR_TRACE_AHEAD] = trace->stack[--trace->depth];
-    if (trace->ahead == 0)
-        return false;
-    *spot = trace->queue[trace->ahead_first];
-    trace->ahead_first = (trace->ahead_first + 1) % WR_TRACE_AHEAD;
-    trace->ahead--;
-    return true;
-}
-
-/** Has what is on the stack found again by its line. */
-static void give_to_lines(struct wr_trace *trace)
-{
-    for (; trace->ahead > 0; trace->ahead--)
-        queue_line(trace, trace->queue[(trace->ahead_first + trace->ahead - 1) % WR_TRACE_AHEAD].place >> WR_LINE_SHIFT);
-    for (; trace->depth > 0; trace->depth--)
-        queue_line(trace, trace->stack[trace->depth - 1].place >> WR_LINE_SHIFT);
-}
-
-/** Looks into what is on the stack, `most` objects. */
-static size_t empty_stack(struct wr_trace *trace, size_t most)
-{
-    struct wr_spot spot;
     size_t done = 0;
-    for (; done < most && next_spot(trace, &spot); done++)
+    for (unsigned last = trace->queue_last; trace->queue_first != last; done++) {
+        struct wr_spot spot = trace->queue[trace->queue_first++ % WR_TRACE_QUEUE];
         if (trace->found[spot.place] == WR_GREY)
             look_into(trace, spot.object, wr_trace_type(trace, spot.place), spot.place);
+    }
     return done;
-}
-
-/** Which of 8 colours are grey: the high bit of each such byte, and perhaps of some behind the first. */
-WR_INLINE uint64_t greys_of(const uint8_t *found)
-{
-    uint64_t word, ones = UINT64_C(0x0101010101010101);
-    memcpy(&word, found, sizeof word);
-    word ^= ones * WR_GREY;
-    return (word - ones) & ~word & (ones << 7);
 }
 
 /** Looks into the grey objects of a line of large ones. */
@@ -487,7 +470,7 @@ static size_t mark_bigs(struct wr_trace *trace, uint32_t l)
     size_t done = 0;
     for (unsigned i = 0; i < trace->line[l].objects; i++) {
         uint32_t place = (l << WR_LINE_SHIFT) + i;
-        const struct wr_big *big = trace->found[place] == WR_GREY ? big_at(trace, place) : NULL;
+        const struct wr_big *big = trace->found[place] == WR_GREY ? wr_trace_big(trace, place) : NULL;
         if (big == NULL || count_of(trace, wr_header_of(big->object)) == 0)
             continue;
         look_into(trace, big->object, big->type, place);
@@ -507,7 +490,7 @@ static size_t mark_line(struct wr_trace *trace, uint32_t l)
     const struct weir_type type = *wr_kind_type(kind);
     char *first = (char *)wr_typed_at(line->pool, line->first);
     for (unsigned i = 0; i < WR_LINE; i += 8)
-        for (uint64_t greys; (greys = greys_of(&trace->found[(l << WR_LINE_SHIFT) + i])) != 0; done++) {
+        for (uint64_t greys; (greys = wr_trace_find(&trace->found[(l << WR_LINE_SHIFT) + i], WR_GREY)) != 0; done++) {
             unsigned index = i + wr_bits_first(greys) / 8;
             uint32_t place = (l << WR_LINE_SHIFT) + index;
             struct wr_header *header = (struct wr_header *)(first + (size_t)index * kind->size);
@@ -523,16 +506,24 @@ bool wr_trace_mark(struct wr_trace *trace, size_t most)
 {
     size_t done = 0;
     while (done < most) {
-        done += empty_stack(trace, most - done);
-        if (trace->grey_first == 0)
-            break;
         uint32_t l = trace->grey_first;
-        trace->grey_first = trace->line[l].next;
-        trace->line[l].is_grey = 0;
-        done += 1 + mark_line(trace, l);
+        if (l != 0) {
+            trace->grey_first = trace->line[l].next;
+            trace->line[l].is_grey = 0;
+            done += 1 + mark_line(trace, l);
+        } else if (trace->queue_first != trace->queue_last) {
+            done += empty_queue(trace);
+        } else if (trace->notes > 0) {
+            end_reaches(trace);
+        } else {
+            return false;
+        }
     }
-    give_to_lines(trace);
-    return trace->grey_first != 0;
+    /* What the program does before this goes on may concern these objects, but not their lines. */
+    end_reaches(trace);
+    while (trace->queue_first != trace->queue_last)
+        queue_line(trace, trace->queue[trace->queue_first++ % WR_TRACE_QUEUE].place >> WR_LINE_SHIFT);
+    return true;
 }
 
 void wr_trace_recount(struct wr_trace *trace)
@@ -550,20 +541,5 @@ void wr_trace_recount(struct wr_trace *trace)
                 trace->found[place] = WR_BLACK;
             else
                 note_all(trace, object, wr_trace_type(trace, place));
-        }
-    end_notes(trace);
-}
-
-void wr_trace_white(struct wr_trace *trace, void (*fn)(struct wr_trace *, uint32_t place, void *object, void *arg),
-                    void *arg)
-{
-    for (uint32_t l = 1; l < trace->lines; l++)
-        for (unsigned i = 0; i < trace->line[l].objects; i++) {
-            uint32_t place = (l << WR_LINE_SHIFT) + i;
-            if (trace->found[place] != WR_WHITE)
-                continue;
-            void *object = wr_trace_object(trace, place);
-            if (object != NULL)
-                fn(trace, place, object, arg);
         }
 }

@@ -33,7 +33,7 @@ struct wr_line {
     uint8_t is_grey; /* in the queue of grey lines */
 };
 
-enum { WR_TRACE_STACK = 64, WR_TRACE_AHEAD = 8 };
+enum { WR_TRACE_QUEUE = 64, WR_TRACE_AHEAD = 8 };
 
 struct wr_trace {
     uint8_t *own, *found; /* by place */
@@ -41,6 +41,7 @@ struct wr_trace {
     struct wr_big **big;  /* by place, less that of the first */
     uint32_t lines, big_line, bigs;
     bool shared; /* of shared objects, by their counts */
+    bool only_small; /* there is no large object in the process */
     bool failed; /* memory was short */
     bool partial; /* there may be more pools than were wanted */
     uint64_t visited;
@@ -51,16 +52,15 @@ struct wr_trace {
     } *more;
     size_t more_room, more_count;
 
-    unsigned depth, ahead, ahead_first;
-    struct wr_spot { /* grey objects */
+    unsigned queue_first, queue_last; /* they only grow */
+    struct wr_spot {
         void *object;
         uint32_t place;
-    } stack[WR_TRACE_STACK], queue[WR_TRACE_AHEAD];
-    const void *noted[WR_TRACE_AHEAD];    /* references found, not yet looked up */
-    uint32_t noted_place[WR_TRACE_AHEAD]; /* and not yet counted */
-    unsigned notes;
+    } queue[WR_TRACE_QUEUE]; /* grey objects, reached lately */
 
-    size_t size; /* of all of this, one mapping */
+    struct wr_spot note[WR_TRACE_AHEAD]; /* references whose colour is yet to be looked at */
+    unsigned notes;                      /* since there was none */
+
     /* weir_gc_poll()'s progress */
     enum wr_search { WR_SEARCH_COUNT, WR_SEARCH_COMPARE, WR_SEARCH_MARK, WR_SEARCH_DONE } search;
     uint32_t cursor;
@@ -84,9 +84,29 @@ void wr_trace_end(struct wr_trace *trace);
 /** The pool at `line` has gone. */
 void wr_trace_forget(struct wr_trace *trace, uint32_t line);
 
+/** The large object at a place, NULL if it has gone. */
+WR_INLINE struct wr_big *wr_trace_big(const struct wr_trace *trace, uint32_t place)
+{
+    struct wr_big *big = trace->big[place - (trace->big_line << WR_LINE_SHIFT)];
+    return big->line == place && big->object != NULL ? big : NULL;
+}
+
 /** The object at a place, NULL if there is none (any more). */
-void *wr_trace_object(const struct wr_trace *trace, uint32_t place);
-const struct weir_type *wr_trace_type(const struct wr_trace *trace, uint32_t place);
+WR_INLINE void *wr_trace_object(const struct wr_trace *trace, uint32_t place)
+{
+    const struct wr_line *line = &trace->line[place >> WR_LINE_SHIFT];
+    if (wr_likely(line->pool != NULL))
+        return wr_object_of(wr_typed_at(line->pool, line->first + (place & (WR_LINE - 1))));
+    struct wr_big *big = place >> WR_LINE_SHIFT < trace->big_line ? NULL : wr_trace_big(trace, place);
+    return big != NULL ? big->object : NULL;
+}
+
+/** The type of an object that is there. */
+WR_INLINE const struct weir_type *wr_trace_type(const struct wr_trace *trace, uint32_t place)
+{
+    const struct wr_line *line = &trace->line[place >> WR_LINE_SHIFT];
+    return wr_likely(line->pool != NULL) ? wr_kind_type(line->pool->kind) : wr_trace_big(trace, place)->type;
+}
 
 uint32_t wr_trace_big_place(const struct wr_trace *trace, const struct wr_header *header);
 
@@ -111,9 +131,10 @@ void wr_trace_count(struct wr_trace *trace, uint32_t from, uint32_t to);
 /** The same from white objects to white objects only, anew; those that are gone become black. */
 void wr_trace_recount(struct wr_trace *trace);
 
-/** Colours objects of lines [from, to): grey what has more than `held` references that were not found, white the rest.
- *  What has fewer is grey, and reported. Returns the number of those. */
-unsigned wr_trace_compare(struct wr_trace *trace, uint32_t from, uint32_t to, unsigned held);
+/** Colours objects of lines [from, to): grey what has references that were not found, white the rest; what has fewer than
+ *  were found is grey, and reported. Returns the number of those. `held` is -1; after a recount, where what was black
+ *  stays so, the number of references of the pass's own that each of the others has. */
+unsigned wr_trace_compare(struct wr_trace *trace, uint32_t from, uint32_t to, int held);
 
 /** The same for notes that may be outdated: where they contradict each other nothing is reported. */
 void wr_trace_guess(struct wr_trace *trace, uint32_t from, uint32_t to);
@@ -121,8 +142,42 @@ void wr_trace_guess(struct wr_trace *trace, uint32_t from, uint32_t to);
 /** Looks into grey objects, some `most` of them; false once there are none. */
 bool wr_trace_mark(struct wr_trace *trace, size_t most);
 
+/** Which of 8 colours are `colour`: the high bit of each such byte, and perhaps of some behind the first. */
+WR_INLINE uint64_t wr_trace_find(const uint8_t *found, enum wr_colour colour)
+{
+    uint64_t word, ones = UINT64_C(0x0101010101010101);
+    __builtin_memcpy(&word, found, sizeof word);
+    word ^= ones * colour;
+    word = (word - ones) & ~word & (ones << 7);
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+    word = __builtin_bswap64(word);
+#endif
+    return word;
+}
+
+typedef void wr_trace_fn(struct wr_trace *trace, uint32_t place, void *object, void *arg);
+
+/** Calls fn for each white object of a line. */
+WR_INLINE void wr_trace_white_line(struct wr_trace *trace, uint32_t l, wr_trace_fn *fn, void *arg)
+{
+    const struct wr_line *line = &trace->line[l];
+    const uint8_t *found = &trace->found[l << WR_LINE_SHIFT];
+    for (unsigned i = 0; i < WR_LINE; i += 8) {
+        if (wr_trace_find(found + i, WR_WHITE) == 0)
+            continue;
+        for (unsigned j = i; j < i + 8 && j < line->objects; j++) {
+            void *object = found[j] == WR_WHITE ? wr_trace_object(trace, (l << WR_LINE_SHIFT) + j) : NULL;
+            if (object != NULL)
+                fn(trace, (l << WR_LINE_SHIFT) + j, object, arg);
+        }
+    }
+}
+
 /** Calls fn for each white object. It may release the object. */
-void wr_trace_white(struct wr_trace *trace, void (*fn)(struct wr_trace *, uint32_t place, void *object, void *arg),
-                    void *arg);
+WR_INLINE void wr_trace_white(struct wr_trace *trace, wr_trace_fn *fn, void *arg)
+{
+    for (uint32_t l = 1; l < trace->lines; l++)
+        wr_trace_white_line(trace, l, fn, arg);
+}
 
 #endif
