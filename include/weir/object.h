@@ -90,7 +90,8 @@ struct weir_type {
     bool (*equal)(const void *a, const void *b);
 };
 
-/* WEIR_REFS(struct node, left, right) initialises .nrefs and .refs with the offsets of up to 16 fields:
+/* WEIR_REFS(struct node, left, right) initialises .nrefs and .refs with the offsets of up to 16 fields, in a type that
+ * is defined outside functions:
  *
  *     static const struct weir_type node_type = {
  *         .name = "node", .size = sizeof(struct node), WEIR_REFS(struct node, left, right),

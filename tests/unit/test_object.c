@@ -233,7 +233,7 @@ static void *build_and_drop(void *arg)
         node->left = list; /* consumed */
         list = node;
     }
-    weir_unref(list);
+    weir_clear(&list);
     must(alive() == 0, "%lu are alive", alive());
     /* A comb: each tooth is a list of its own; and a tree that is as deep as it is wide. */
     for (size_t i = 0; i < n / 100; i++) {
@@ -665,7 +665,7 @@ static void use_after(void)
     weir_ref(a);
     weir_unref(keep);
 }
-static void release_nothing(void) { weir_unref_checked(&node_type, __FILE__, __LINE__); }
+static void release_nothing(void) { weir_unref_checked((void *)(uintptr_t)&node_type, __FILE__, __LINE__); }
 static void release_block(void)
 {
     char *block = weir_calloc(1, 100);
