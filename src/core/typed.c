@@ -159,7 +159,7 @@ static struct wr_typed *take_page(struct wr_kind *kind, struct wr_span *span)
     atomic_store_explicit(&pool->remote, 0, memory_order_relaxed);
     pool->line = 0;
     pool->live = 0;
-    pool->wake = WR_WAKE_NEVER;
+    pool->wake = WR_TYPED_NEVER;
     pool->class = (uint8_t)kind->class;
     pool->free = 0;
     pool->is_typed = true;
@@ -226,7 +226,7 @@ bool wr_kind_refill(struct wr_kind *kind)
         return false;
     if (pool->live == 0 && pool->free == 0)
         fill(kind, pool); /* a fresh page; it is written to outside the lock */
-    pool->wake = WR_WAKE_NEVER;
+    pool->wake = WR_TYPED_NEVER;
     kind->page = wr_typed_start(pool) - 8;
     kind->current = pool;
     owner->refills += kind->counted;

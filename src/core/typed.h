@@ -82,6 +82,8 @@ struct wr_kind {
     unsigned spans;
 };
 
+enum { WR_TYPED_NEVER = 0xffff }; /* a `wake` that no free reaches: of a current pool */
+
 /** The pool without a block. */
 extern struct wr_typed wr_typed_none WR_HIDDEN;
 
