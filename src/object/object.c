@@ -111,7 +111,7 @@ static WR_NOINLINE bool drop_logged(struct wr_header *header, const char *file, 
             wr_object_misuse(header, "release");
         count = __atomic_fetch_add(&header->count, 1, __ATOMIC_RELEASE);
         if (count == -1)
-            __atomic_thread_fence(__ATOMIC_ACQUIRE);
+            (void)__atomic_load_n(&header->count, __ATOMIC_ACQUIRE); /* what others did to it comes before */
         else if (count == 0)
             wr_object_misuse(header, "release");
     }
@@ -202,11 +202,14 @@ static WR_NOINLINE void free_unusual(struct wr_typed *pool, struct wr_header *he
 
 WR_INLINE void free_block(const struct wr_domain *self, struct wr_typed *pool, struct wr_header *header)
 {
-    unsigned live = pool->live - 1u;
-    if (wr_likely(wr_kind_owner(pool->kind) == &self->owner && live != pool->wake))
-        wr_typed_push(pool, header, live);
-    else
-        free_unusual(pool, header);
+    if (wr_likely(wr_kind_owner(pool->kind) == &self->owner)) {
+        unsigned live = pool->live - 1u;
+        if (wr_likely(live != pool->wake)) {
+            wr_typed_push(pool, header, live);
+            return;
+        }
+    }
+    free_unusual(pool, header);
 }
 
 static WR_NOINLINE void bury_unusual(struct wr_burial *burial, struct wr_header *header)
