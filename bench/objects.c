@@ -26,7 +26,7 @@ static uint64_t random_below(uint64_t limit)
     return random_state % limit;
 }
 
-/* ---- types ----------------------------------------------------------------------------------------------------- */
+/* ---- types ------------------------------------------------------------------------------------------------------- */
 
 struct node {
     struct node *left, *right;
@@ -220,7 +220,7 @@ static const struct {
     void (*run)(size_t n);
     size_t n;
 } measurement[] = {
-    {"pair", pair, 20000000}, {"trees", trees, 40},     {"full", full, 1000000},
+    {"pair", pair, 20000000}, {"trees", trees, 40},    {"full", full, 1000000},
     {"churn", churn, 300000}, {"poll", poll, 1000000},
 };
 

@@ -4,9 +4,9 @@
  * The collector: finds objects that only cycles keep, and releases them.
  *
  * Counts free what is not in a cycle at once (weir/object.h); the collector is for the rest. It starts by itself inside
- * weir_new(), before the new object exists, and never anywhere else: not in weir_ref(), weir_unref() or malloc. It needs
- * no roots from the program: an object whose count is larger than the number of references to it from other objects is
- * held by somebody, and lives with all that it reaches.
+ * weir_new(), before the new object exists, and never anywhere else: not in weir_ref(), weir_unref() or malloc. It
+ * needs no roots from the program: an object whose count is larger than the number of references to it from other
+ * objects is held by somebody, and lives with all that it reaches.
  *
  * A pass goes in these steps: references among the objects are subtracted from their counts; what keeps one lives, with
  * all it reaches; weak references to the rest are cleared, and their callbacks called; the rest is finalized while all
@@ -33,21 +33,21 @@ enum {
     WEIR_GC_OLD = 2,   /**< weir_gc_each() only: all but the young */
 };
 
-/* ---- collecting ------------------------------------------------------------------------------------------------ */
+/* ---- collecting -------------------------------------------------------------------------------------------------- */
 
 /** Runs a pass now, enabled or not: WEIR_GC_YOUNG or WEIR_GC_FULL. A full one also takes over what exited threads have
  *  left, and ends with weir_trim(0).
  *  @return objects found unreachable, those that had to be kept included; -EINVAL for another generation; -EBUSY when a
- *  pass of this thread is under way (from a finalizer, say); -ENOMEM when there is no memory to work with, or the thread
- *  never made an object and cannot: then nothing has changed. */
+ *  pass of this thread is under way (from a finalizer, say); -ENOMEM when there is no memory to work with, or the
+ *  thread never made an object and cannot: then nothing has changed. */
 WEIR_API long weir_gc_collect(int generation);
 
 /** Does what is due, for about `budget_ns`: for the idle hook of an event loop, which then keeps weir_new() from
  *  stopping for passes. It collects young pages; then, over as many calls as it takes, it looks through all pages for
  *  candidates, and collects those. One call exceeds its budget by at most what one piece of work takes, some tens of
- *  microseconds, except to prove and release a single dead structure: that is done in one piece if it is expected to take
- *  no more than the budget, else left to weir_gc_collect() or to the pass that weir_new() starts. Finalizers and trimming
- *  come on top.
+ *  microseconds, except to prove and release a single dead structure: that is done in one piece if it is expected to
+ *  take no more than the budget, else left to weir_gc_collect() or to the pass that weir_new() starts. Finalizers and
+ *  trimming come on top.
  *  @return 1 if more is due, 0 if not; -EBUSY, -ENOMEM as weir_gc_collect(). */
 WEIR_API int weir_gc_poll(uint64_t budget_ns);
 
@@ -60,10 +60,12 @@ WEIR_API void weir_gc_enable(void);
 WEIR_API void weir_gc_disable(void);
 WEIR_API bool weir_gc_is_enabled(void);
 
-/** When weir_new() starts a pass. A pass that finds little makes the next of its kind wait up to four times as long, one
- *  that pays resets that. So dead cycles never hold more than 4 * young + 4 * percent/100 of what is live, and 16 MiB. */
+/** When weir_new() starts a pass. A pass that finds little makes the next of its kind wait up to four times as long,
+ *  one that pays resets that. So dead cycles never hold more than 4 * young + 4 * percent/100 of what is live, and 16
+ *  MiB. */
 struct weir_gc_threshold {
-    size_t young;     /**< a young pass: the thread's pages of cyclic types have grown by so much. Default 1 MiB; 0: never */
+    size_t young;     /**< a young pass: the thread's pages of cyclic types have grown by so much. Default 1 MiB; 0:
+                           never */
     unsigned percent; /**< a full one: they have grown by so many percent since the last. Default 50; 0: never */
 };
 
@@ -96,7 +98,8 @@ struct weir_gc_stats {
     /* the last pass */
     uint64_t last_ns, last_visited, last_collected;
     /* now */
-    uint64_t objects;       /**< alive: cyclic types, acyclic ones, shared ones that lie in this thread's pages; number */
+    uint64_t objects;       /**< alive: cyclic types, acyclic ones, shared ones that lie in this thread's pages;
+                                 number */
     uint64_t bytes;         /**< what their blocks take, headers included */
     uint64_t pages;         /**< bytes of the pages that hold them */
     uint64_t frozen;        /**< of the objects, those that weir_gc_freeze() has set aside */
@@ -116,32 +119,32 @@ typedef int (*weir_gc_each_fn)(void *object, void *arg);
  *  @return what fn returned last, 0 without any; -EINVAL, -EBUSY, -ENOMEM. */
 WEIR_API int weir_gc_each(int generation, weir_gc_each_fn fn, void *arg);
 
-/** Calls fn for each object that refers to `object`, once for each: of the thread's objects of all types, shared,
- *  immortal and frozen ones included. Looks through all of them. Returns as weir_gc_each(). */
+/** Calls fn for each object that refers to `object`, once for each: of the thread's objects of all types, immortal and
+ *  frozen ones included, shared ones not. Looks through all of them. Returns as weir_gc_each(). */
 WEIR_API int weir_gc_referrers(const void *object, weir_gc_each_fn fn, void *arg);
 
 /** Calls fn for each reference that `object` holds. */
 WEIR_API int weir_gc_referents(const void *object, weir_gc_each_fn fn, void *arg);
 
-/** Whether passes of this thread's collector look at the object: its type is not WEIR_ACYCLIC, it belongs to the thread,
- *  is neither shared, immortal nor frozen. */
+/** Whether passes of this thread's collector look at the object: its type is not WEIR_ACYCLIC, it belongs to the
+ *  thread, is neither shared, immortal nor frozen. */
 WEIR_API bool weir_gc_is_tracked(const void *object);
 
 /** Whether its finalizer has been called. */
 WEIR_API bool weir_gc_is_finalized(const void *object);
 
-/* ---- freezing ------------------------------------------------------------------------------------------------------ */
+/* ---- freezing ---------------------------------------------------------------------------------------------------- */
 
-/** Sets all of the thread's objects aside: passes no longer look at them, new objects do not come into their pages. What
- *  they refer to is kept by that. For a server before it forks: a child that collects does not write to their pages.
- *  Their counts work as ever; what is to be shared with children to the last page is made immortal. */
+/** Sets all of the thread's objects aside: passes no longer look at them, new objects do not come into their pages.
+ *  What they refer to is kept by that. For a server before it forks: a child that collects does not write to their
+ *  pages. Their counts work as ever; what is to be shared with children to the last page is made immortal. */
 WEIR_API void weir_gc_freeze(void);
 WEIR_API void weir_gc_unfreeze(void);
 
 /** Objects that are set aside. */
 WEIR_API size_t weir_gc_freeze_count(void);
 
-/* ---- what could not be collected ----------------------------------------------------------------------------------- */
+/* ---- what could not be collected --------------------------------------------------------------------------------- */
 
 /** Calls fn for each object that passes had to keep, or were told to (WEIR_GC_DEBUG_SAVEALL). Each is held by a
  *  reference, until weir_gc_garbage_clear(). Returns as weir_gc_each(). */
@@ -163,8 +166,8 @@ struct weir_gc_info {
 
 typedef void (*weir_gc_fn)(enum weir_gc_phase phase, const struct weir_gc_info *info, void *arg);
 
-/** Has fn called in any thread at the start and at the end of each of its passes. It may do what a finalizer may; passes
- *  do not nest. At most 16 at a time.
+/** Has fn called in any thread at the start and at the end of each of its passes. It may do what a finalizer may;
+ *  passes do not nest. At most 16 at a time.
  *  @return 0, -EEXIST if the pair is there already, -ENOSPC. */
 WEIR_API int weir_gc_on(weir_gc_fn fn, void *arg);
 
@@ -184,7 +187,7 @@ enum {
 WEIR_API void weir_gc_set_debug(unsigned flags);
 WEIR_API unsigned weir_gc_get_debug(void);
 
-/* ---- seeing -------------------------------------------------------------------------------------------------------- */
+/* ---- seeing ------------------------------------------------------------------------------------------------------ */
 
 /** Writes the thread's objects to a file descriptor as a graph for Graphviz: a node for each object with type, address
  *  and count, an edge for each reference, and what is held from outside the objects in bold, with the number of those
@@ -194,9 +197,9 @@ WEIR_API unsigned weir_gc_get_debug(void);
  *  @return objects written; -EBUSY, -ENOMEM, or the -errno of the write. */
 WEIR_API long weir_gc_dump(int fd, const void *object, size_t most);
 
-/** Writes what is alive in the whole process, by type: objects, bytes; for objects made by the checked build (WEIR_DEBUG)
- *  also by the line that made them. Other threads may go on; then it is a guess. The same at exit with WEIR_LEAKS=1 in the
- *  environment, after a last full pass.
+/** Writes what is alive in the whole process, by type: objects, bytes; for objects made by the checked build
+ *  (WEIR_DEBUG) also by the line that made them. Other threads may go on; then it is a guess. The same at exit with
+ *  WEIR_LEAKS=1 in the environment, after a last full pass.
  *  @return objects alive; the -errno of the write. Immortal ones are no leaks, and counted apart. */
 WEIR_API long weir_gc_leaks(int fd);
 

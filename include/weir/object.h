@@ -39,7 +39,7 @@ extern "C" {
 #define WEIR_DEBUG 0
 #endif
 
-/* ---- types ----------------------------------------------------------------------------------------------------- */
+/* ---- types ------------------------------------------------------------------------------------------------------- */
 
 /** What a traverse function calls with each owning pointer of its object; NULL is allowed. */
 typedef void (*weir_visit_fn)(void *object, void *arg);
@@ -133,10 +133,10 @@ extern "C" {
     .nrefs = WEIR_COUNT(__VA_ARGS__), .refs = (const uint16_t[]) { WEIR_OFFSETS_(type, __VA_ARGS__) }
 #endif
 
-/* ---- making objects -------------------------------------------------------------------------------------------- */
+/* ---- making objects ---------------------------------------------------------------------------------------------- */
 
-/** A zeroed object of the type, with one reference. NULL and ENOMEM when memory is short. May start a collection, before
- *  the object exists. */
+/** A zeroed object of the type, with one reference. NULL and ENOMEM when memory is short. May start a collection,
+ *  before the object exists. */
 WEIR_API void *weir_new(const struct weir_type *type) WEIR_ATTR_USE_RESULT;
 
 /** As weir_new(), with `extra` bytes behind the type's size. NULL and ENOMEM also when the sum overflows.
@@ -145,7 +145,8 @@ WEIR_API void *weir_new_var(const struct weir_type *type, size_t extra) WEIR_ATT
 
 /** As weir_new(type), in the memory of `owned` if that is its only reference and of the same type: what a program that
  *  replaces objects in a loop wants. Consumes `owned`, which may be NULL; on failure (NULL and ENOMEM) it is as it was.
- *  In either case `owned` is released as by weir_unref(): finalized, weak references cleared, what it holds released. */
+ *  In either case `owned` is released as by weir_unref(): finalized, weak references cleared, what it holds
+ *  released. */
 WEIR_API void *weir_renew(void *owned, const struct weir_type *type) WEIR_ATTR_USE_RESULT;
 
 /* What the checked build calls. `file` is kept, not copied. */
@@ -158,7 +159,7 @@ WEIR_API void weir_unref_checked(void *object, const char *file, int line);
 #define weir_new_var(type, extra) weir_new_at((type), (extra), __FILE__, __LINE__)
 #endif
 
-/* ---- counts ---------------------------------------------------------------------------------------------------- */
+/* ---- counts ------------------------------------------------------------------------------------------------------ */
 
 /* What the inline functions leave over: shared, immortal, logged, last, wrong. */
 WEIR_API void weir_ref_slow_(void *object);
@@ -168,22 +169,39 @@ WEIR_API void weir_unref_slow_(void *object);
  *  inline functions leave to the library. Not for programs. */
 #define WEIR_COUNT_OF_(object) ((int32_t *)(void *)((char *)(object)-8))
 
+#if WEIR_DEBUG
+static inline void *weir_ref_at_(void *object, const char *file, int line)
+{
+    if (object != NULL)
+        weir_ref_checked(object, file, line);
+    return object;
+}
+
+static inline void weir_unref_at_(void *object, const char *file, int line)
+{
+    if (object != NULL)
+        weir_unref_checked(object, file, line);
+}
+
+static inline void *weir_ref(void *object) { return weir_ref_at_(object, NULL, 0); }
+static inline void weir_unref(void *object) { weir_unref_at_(object, NULL, 0); }
+
+/* With the lines of those who call. */
+#define weir_ref(object) weir_ref_at_((object), __FILE__, __LINE__)
+#define weir_unref(object) weir_unref_at_((object), __FILE__, __LINE__)
+#else
 /** One more reference; returns `object`. NULL is fine. Never fails: a count that would overflow makes the object
  *  immortal. */
 static inline void *weir_ref(void *object)
 {
     if (object == NULL)
         return NULL;
-#if WEIR_DEBUG
-    weir_ref_checked(object, NULL, 0);
-#else
     int32_t *word = WEIR_COUNT_OF_(object);
     int32_t count = __atomic_load_n(word, __ATOMIC_RELAXED);
     if (__builtin_expect(count > 0, 1))
         __atomic_store_n(word, (int32_t)((uint32_t)count + 1), __ATOMIC_RELAXED);
     else
         weir_ref_slow_(object);
-#endif
     return object;
 }
 
@@ -194,33 +212,13 @@ static inline void weir_unref(void *object)
 {
     if (object == NULL)
         return;
-#if WEIR_DEBUG
-    weir_unref_checked(object, NULL, 0);
-#else
     int32_t *word = WEIR_COUNT_OF_(object);
     int32_t count = __atomic_load_n(word, __ATOMIC_RELAXED);
     if (__builtin_expect(count > 1, 1))
         __atomic_store_n(word, count - 1, __ATOMIC_RELAXED);
     else
         weir_unref_slow_(object);
-#endif
 }
-
-#if WEIR_DEBUG
-/* With the lines of those who call; an expression is evaluated once. */
-static inline void *weir_ref_at_(void *object, const char *file, int line)
-{
-    if (object != NULL)
-        weir_ref_checked(object, file, line);
-    return object;
-}
-static inline void weir_unref_at_(void *object, const char *file, int line)
-{
-    if (object != NULL)
-        weir_unref_checked(object, file, line);
-}
-#define weir_ref(object) weir_ref_at_((object), __FILE__, __LINE__)
-#define weir_unref(object) weir_unref_at_((object), __FILE__, __LINE__)
 #endif
 
 /** References that there are; SIZE_MAX of an immortal object, 0 of NULL. Of a shared object a guess. */
@@ -237,7 +235,7 @@ WEIR_API const struct weir_type *weir_typeof(const void *object);
  *  another thread may be releasing the answer may be stale. */
 WEIR_API bool weir_is_object(const void *address);
 
-/* ---- slots: fields and variables that own a reference ----------------------------------------------------------- */
+/* ---- slots: fields and variables that own a reference ------------------------------------------------------------ */
 
 typedef void *__attribute__((__may_alias__)) weir_slot_;
 
@@ -267,11 +265,11 @@ static inline void weir_auto_(void *slot) { weir_clear(slot); }
  *  longjmp (see weir_scope_enter()). `return weir_steal(&n);` hands it out. */
 #define WEIR_AUTO __attribute__((__cleanup__(weir_auto_)))
 
-/* ---- threads and processes ------------------------------------------------------------------------------------- */
+/* ---- threads and processes --------------------------------------------------------------------------------------- */
 
 /** Makes an object of the calling thread's shared, and all that it reaches: from now on any thread may hold and release
- *  it. What is stored in a shared object later must be shared before. Shared for good: counts are atomic (some 5 ns), and
- *  cycles are found by weir_gc_collect_shared() alone. Returns `object`; NULL is fine. Memory is not needed. */
+ *  it. What is stored in a shared object later must be shared before. Shared for good: counts are atomic (some 5 ns),
+ *  and cycles are found by weir_gc_collect_shared() alone. Returns `object`; NULL is fine. Memory is not needed. */
 WEIR_API void *weir_share(void *object);
 
 /** Makes an object of the calling thread's, or a shared one, immortal, and all that it reaches: its count is never
@@ -286,7 +284,7 @@ WEIR_API bool weir_is_immortal(const void *object);
  *  place (a line of the source in the checked build, else an address). Slows down this object alone. */
 WEIR_API void weir_log(void *object, bool on);
 
-/* ---- weak references ------------------------------------------------------------------------------------------- */
+/* ---- weak references --------------------------------------------------------------------------------------------- */
 
 /** A reference that does not keep its object. The memory is the caller's and must stay where it is from
  *  weir_weak_init() to weir_weak_fini(); the fields are Weir's. */
@@ -324,8 +322,8 @@ WEIR_API int weir_scope_defer(void (*fn)(void *arg), void *arg);
  *  NULL, or memory is short (then it has been released). weir_scope_own(weir_new(&type)) needs one check. */
 WEIR_API void *weir_scope_own(void *owned);
 
-/** Ends the scope that began with `mark`, and those begun in it: what was deferred is called, the last first. A function
- *  that longjmp() comes back to leaves with the mark it took before setjmp(). */
+/** Ends the scope that began with `mark`, and those begun in it: what was deferred is called, the last first. A
+ *  function that longjmp() comes back to leaves with the mark it took before setjmp(). */
 WEIR_API void weir_scope_leave(size_t mark);
 
 #ifdef __cplusplus

@@ -55,7 +55,8 @@ struct wr_span {
     uint16_t returned;             /* pages not resident because they were given back; for the figures */
     uint16_t fuller, sparser;      /* small, object: waiting pools with less, and with more, than half of their blocks
                                       free */
-    uint16_t young, frozen;        /* object: pools that received blocks since the collector was there; that shall not */
+    uint16_t young, frozen;        /* object: pools that received blocks since the collector was there; that shall
+                                      not */
     uint8_t kind;                  /* enum wr_span_kind */
     uint8_t class;                 /* small, medium */
     uint8_t list;                  /* enum wr_span_list: which one it is in */

@@ -16,8 +16,8 @@ enum wr_block_kind {
     WR_BLOCK_HUGE,
 };
 
-/** Set by the layer of objects: the name of the type of the object at `address`, and the bytes of it that may be used; NULL
- *  if none is there. */
+/** Set by the layer of objects: the name of the type of the object at `address`, and the bytes of it that may be used;
+ *  NULL if none is there. */
 extern const char *(*wr_block_namer)(const void *address, size_t *usable)WR_HIDDEN;
 
 struct wr_block {

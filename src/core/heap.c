@@ -51,7 +51,7 @@ static struct wr_heap *lock_heap_of(struct wr_span *span)
     }
 }
 
-/* ---- the account ----------------------------------------------------------------------------------------------- */
+/* ---- the account ------------------------------------------------------------------------------------------------- */
 
 /** Hands over what has gathered. pre: lock. */
 static void hand_over(struct wr_heap *heap)
@@ -140,7 +140,7 @@ static void free_pages(struct wr_heap *heap, struct wr_span *span, uint16_t page
     wr_arena_note_slack(span);
 }
 
-/* ---- lists of spans -------------------------------------------------------------------------------------------- */
+/* ---- lists of spans ---------------------------------------------------------------------------------------------- */
 
 static enum wr_span_list list_for(const struct wr_span *span)
 {
@@ -213,7 +213,7 @@ static void relist(struct wr_heap *heap, struct wr_span *span)
         wr_arena_give_span(span);
 }
 
-/* ---- small pools ----------------------------------------------------------------------------------------------- */
+/* ---- small pools ------------------------------------------------------------------------------------------------- */
 
 /** Ends the process if the stash of a class does not hold as many blocks as it counts, or something else. pre: owner.
  */
@@ -429,7 +429,7 @@ static void *alloc_small(struct wr_heap *heap, unsigned class)
     return block;
 }
 
-/* ---- medium blocks --------------------------------------------------------------------------------------------- */
+/* ---- medium blocks ----------------------------------------------------------------------------------------------- */
 
 /** Blocks of the span that may be taken: free, and clear of pages that are being purged. */
 static uint64_t ready_blocks(const struct wr_span *span)
@@ -558,7 +558,7 @@ void wr_heap_free_medium(struct wr_span *span, void *block)
     unlock_and_check(heap);
 }
 
-/* ---- the stash ------------------------------------------------------------------------------------------------- */
+/* ---- the stash --------------------------------------------------------------------------------------------------- */
 
 /* For small classes a list, which the fast paths push to and pop from. For medium ones a stack, which others than the
  * owner's blocks may be in. */
@@ -716,7 +716,7 @@ bool wr_heap_stash_medium(struct wr_heap *heap, struct wr_span *span, void *bloc
     return true;
 }
 
-/* ---- frees into other heaps ------------------------------------------------------------------------------------ */
+/* ---- frees into other heaps -------------------------------------------------------------------------------------- */
 
 /* A parcel's blocks still count as live in their pool, so the pool stays while the parcel waits. */
 
@@ -761,7 +761,7 @@ void *wr_heap_alloc(struct wr_heap *heap, unsigned class, bool *zeroed)
     return wr_geometry_is_small(class) ? alloc_small(heap, class) : wr_heap_alloc_medium(heap, class, zeroed);
 }
 
-/* ---- housekeeping ---------------------------------------------------------------------------------------------- */
+/* ---- housekeeping ------------------------------------------------------------------------------------------------ */
 
 /** Frees the pool if others have freed all of its blocks. pre: lock; the pool is WAITING. */
 static void release_if_empty(struct wr_heap *heap, struct wr_span *span, struct wr_pool *pool)
@@ -846,14 +846,14 @@ void wr_heap_end_purge(struct wr_span *span, uint16_t pages, uint16_t gone)
     unlock(heap);
 }
 
-/* ---- for pools of objects -------------------------------------------------------------------------------------- */
+/* ---- for pools of objects ---------------------------------------------------------------------------------------- */
 
 void wr_heap_lock(struct wr_heap *heap) { lock(heap); }
 void wr_heap_unlock(struct wr_heap *heap) { unlock_and_check(heap); }
 void wr_heap_use_page(struct wr_heap *heap, struct wr_span *span, uint16_t page) { use_page(heap, span, page); }
 void wr_heap_free_pages(struct wr_heap *heap, struct wr_span *span, uint16_t pages) { free_pages(heap, span, pages); }
 
-/* ---- checks ---------------------------------------------------------------------------------------------------- */
+/* ---- checks ------------------------------------------------------------------------------------------------------ */
 
 /** Whether the waiting pools of a small span are waiting. Pools that somebody has claimed are on their way out. */
 static bool pools_wait(const struct wr_span *span)

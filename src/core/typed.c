@@ -7,7 +7,7 @@
 
 struct wr_typed wr_typed_none;
 
-/* ---- lists of spans -------------------------------------------------------------------------------------------- */
+/* ---- lists of spans ---------------------------------------------------------------------------------------------- */
 
 static enum wr_span_list list_for(const struct wr_span *span)
 {
@@ -73,7 +73,7 @@ void wr_kind_each(struct wr_kind *kind, void (*fn)(struct wr_typed *pool, struct
     wr_heap_unlock(kind->heap);
 }
 
-/* ---- a pool's life --------------------------------------------------------------------------------------------- */
+/* ---- a pool's life ----------------------------------------------------------------------------------------------- */
 
 void wr_kind_init(struct wr_kind *kind, struct wr_heap *heap, struct wr_owner *owner, unsigned class, unsigned first)
 {
@@ -169,7 +169,8 @@ static struct wr_typed *take_page(struct wr_kind *kind, struct wr_span *span)
 /** The next pool to take from; NULL if the heap needs a new arena. pre: lock. */
 static struct wr_typed *next_pool(struct wr_kind *kind)
 {
-    struct wr_span *span = kind->list[WR_LIST_FULLER] != NULL ? kind->list[WR_LIST_FULLER] : kind->list[WR_LIST_SPARSER];
+    struct wr_span *span =
+        kind->list[WR_LIST_FULLER] != NULL ? kind->list[WR_LIST_FULLER] : kind->list[WR_LIST_SPARSER];
     if (span != NULL) {
         unsigned page = wr_bits_first(span->fuller != 0 ? span->fuller : span->sparser);
         uint16_t bit = (uint16_t)(1u << page);
@@ -233,7 +234,7 @@ bool wr_kind_refill(struct wr_kind *kind)
     return true;
 }
 
-/* ---- frees ----------------------------------------------------------------------------------------------------- */
+/* ---- frees ------------------------------------------------------------------------------------------------------- */
 
 void wr_typed_free(struct wr_typed *pool, struct wr_header *header)
 {
@@ -321,7 +322,7 @@ void wr_owner_drain(struct wr_owner *owner)
     }
 }
 
-/* ---- freezing -------------------------------------------------------------------------------------------------- */
+/* ---- freezing ---------------------------------------------------------------------------------------------------- */
 
 static void freeze_pool(struct wr_typed *pool, struct wr_span *span, void *arg)
 {

@@ -24,8 +24,8 @@ struct wr_header {
     uint32_t state;
 };
 
-/** The descriptor of a page of objects: a view of the same 32 bytes as struct wr_pool. A slot is a header's place in its
- *  page: offset / 8 + 1; 0 is none. */
+/** The descriptor of a page of objects: a view of the same 32 bytes as struct wr_pool. A slot is a header's place in
+ *  its page: offset / 8 + 1; 0 is none. */
 struct wr_typed {
     struct wr_kind *kind;
     _Atomic(uintptr_t) owner; /* 0: to free() this is no pool */
@@ -149,7 +149,8 @@ WR_INLINE struct wr_header *wr_kind_pop(struct wr_kind *kind)
     return header;
 }
 
-/** Makes a pool with a free block current; marks it young. False when the system refuses more memory. pre: owner; the kind's heap is entered if it is the caller's; no lock is held. */
+/** Makes a pool with a free block current; marks it young. False when the system refuses more memory. pre: owner; the
+ *  kind's heap is entered if it is the caller's; no lock is held. */
 bool wr_kind_refill(struct wr_kind *kind);
 
 /** Frees a block of the owner's whose pool keeps `live`. What lies in it is as it was, but for the header.

@@ -47,7 +47,7 @@ static const struct wr_thread_hooks *_Atomic hooks; /* the layer of objects', on
 
 void wr_thread_hook(const struct wr_thread_hooks *hook) { atomic_store_explicit(&hooks, hook, memory_order_release); }
 
-/* ---- emergencies ----------------------------------------------------------------------------------------------- */
+/* ---- emergencies ------------------------------------------------------------------------------------------------- */
 
 enum { EMERGENCY_SIZE = 64 * 1024 };
 static _Alignas(4096) char emergency[EMERGENCY_SIZE];
@@ -110,7 +110,7 @@ void *wr_deferred_frees(void)
     return atomic_exchange_explicit(&deferred, NULL, memory_order_acquire);
 }
 
-/* ---- fork ------------------------------------------------------------------------------------------------------ */
+/* ---- fork -------------------------------------------------------------------------------------------------------- */
 
 /* fork runs these in the thread that forks; in the child it is the only one. The handlers are registered at the first
  * allocation, so they are nearly always the last before the fork and the first after it; handlers of others that run in
@@ -145,7 +145,7 @@ static void after_fork_in_child(void)
     after_fork_in_parent();
 }
 
-/* ---- messages -------------------------------------------------------------------------------------------------- */
+/* ---- messages ---------------------------------------------------------------------------------------------------- */
 
 static void announce(void)
 {
@@ -179,7 +179,7 @@ static void speak(void)
         announce();
 }
 
-/* ---- threads come and go --------------------------------------------------------------------------------------- */
+/* ---- threads come and go ----------------------------------------------------------------------------------------- */
 
 /** Destructor of exit_key. What runs later in this thread, other destructors and the C library's own teardown, shares
  * the orphan heap. */
@@ -255,7 +255,7 @@ bool wr_check_all(void)
     return sound;
 }
 
-/* ---- the process ----------------------------------------------------------------------------------------------- */
+/* ---- the process ------------------------------------------------------------------------------------------------- */
 
 /** Takes this library out of the LD_PRELOAD that programs started from here will see. */
 static void leave_preload(void)

@@ -31,7 +31,7 @@ static void set_status(struct wr_domain *domain, enum wr_domain_status status)
     atomic_store_explicit(&domain->status, status, memory_order_relaxed);
 }
 
-/* ---- kinds ----------------------------------------------------------------------------------------------------- */
+/* ---- kinds ------------------------------------------------------------------------------------------------------- */
 
 static struct wr_kind *take_kind(void)
 {
@@ -67,8 +67,7 @@ static struct wr_kind *make_kind(struct wr_domain *domain, const struct weir_typ
     kind->type = type;
     kind->refs = type->refs;
     kind->nrefs = type->nrefs;
-    kind->special =
-        type->finalize != NULL || type->dealloc != NULL || type->clear != NULL || type->traverse != NULL;
+    kind->special = type->finalize != NULL || type->dealloc != NULL || type->clear != NULL || type->traverse != NULL;
     kind->counted = (type->flags & WEIR_ACYCLIC) == 0;
     return kind;
 }
@@ -102,7 +101,7 @@ void wr_domain_tidy(struct wr_domain *domain, bool aside)
         wr_leave(heap);
 }
 
-/* ---- domains come and go --------------------------------------------------------------------------------------- */
+/* ---- domains come and go ----------------------------------------------------------------------------------------- */
 
 static void init(struct wr_domain *domain, struct wr_heap *heap)
 {
@@ -267,7 +266,7 @@ void wr_domain_each(void (*fn)(struct wr_domain *domain, void *arg), void *arg)
         fn(domain, arg);
 }
 
-/* ---- large objects --------------------------------------------------------------------------------------------- */
+/* ---- large objects ----------------------------------------------------------------------------------------------- */
 
 enum { CHUNK = 256, CHUNKS = 1 << 16, MAGIC = 0x77656972 };
 
@@ -407,7 +406,7 @@ void wr_big_each(struct wr_domain *domain, void (*fn)(struct wr_big *big, void *
     big_unlock();
 }
 
-/* ---- what an address is ---------------------------------------------------------------------------------------- */
+/* ---- what an address is ------------------------------------------------------------------------------------------ */
 
 /** How malloc's functions learn of an object: the type's name, and the bytes that may be used; NULL if it is none. */
 static const char *name_block(const void *address, size_t *usable)
@@ -440,10 +439,11 @@ bool wr_place_find(const void *address, struct wr_place *place)
     return sort != WR_SORT_NONE && sort != WR_SORT_PENDING;
 }
 
-/* ---- fork ------------------------------------------------------------------------------------------------------ */
+/* ---- fork -------------------------------------------------------------------------------------------------------- */
 
 static void fork_prepare(void)
 {
+    wr_lock_ranks |= WR_RANK_FORK; /* locks of one rank are held together */
     wr_weak_fork_prepare();
     wr_site_fork_prepare();
     wr_lock_fork_prepare(&domains.lock, WR_RANK_DOMAIN);

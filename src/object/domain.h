@@ -18,7 +18,7 @@
 #include "core/typed.h"
 #include "weir/gc.h"
 
-/* ---- the header ------------------------------------------------------------------------------------------------ */
+/* ---- the header -------------------------------------------------------------------------------------------------- */
 
 /** The state's low half: what holds of an object. The high half is 0 but while it is pending. */
 enum {
@@ -55,7 +55,10 @@ WR_INLINE enum wr_sort wr_count_sort(int32_t count)
     }
 }
 
-WR_INLINE struct wr_header *wr_header_of(const void *object) { return (struct wr_header *)(uintptr_t)object - 1; }
+WR_INLINE struct wr_header *wr_header_of(const void *object)
+{
+    return (struct wr_header *)((uintptr_t)object - sizeof(struct wr_header));
+}
 WR_INLINE void *wr_object_of(struct wr_header *header) { return header + 1; }
 WR_INLINE int32_t wr_count(const struct wr_header *header) { return __atomic_load_n(&header->count, __ATOMIC_RELAXED); }
 WR_INLINE void wr_set_count(struct wr_header *header, int32_t count)
@@ -76,10 +79,9 @@ WR_INLINE void wr_state_clear(struct wr_header *header, uint32_t bits)
 }
 
 /** A header as one word. */
-typedef uint64_t __attribute__((may_alias)) wr_word;
 WR_INLINE uint64_t wr_header_word(const struct wr_header *header)
 {
-    return __atomic_load_n((const wr_word *)header, __ATOMIC_RELAXED);
+    return __atomic_load_n((const uint64_t __attribute__((may_alias)) *)header, __ATOMIC_RELAXED);
 }
 /** That of an object of the thread's own with one reference, and nothing special. */
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
@@ -94,20 +96,23 @@ WR_INLINE unsigned wr_count_own(const struct wr_header *header)
     int32_t count = wr_count(header);
     if (wr_likely(count >= 0))
         return (unsigned)count;
-    return wr_count_sort(count) == WR_SORT_SHARED && (wr_state(header) & WR_STATE_LOCAL) != 0 ? 0u - (unsigned)count : 0;
+    return wr_count_sort(count) == WR_SORT_SHARED && (wr_state(header) & WR_STATE_LOCAL) != 0 ? 0u - (unsigned)count
+                                                                                              : 0;
 }
 
 /** References to a shared object; 0 if it is none. */
 WR_INLINE unsigned wr_count_shared(const struct wr_header *header)
 {
     int32_t count = wr_count(header);
-    return wr_count_sort(count) == WR_SORT_SHARED && (wr_state(header) & WR_STATE_LOCAL) == 0 ? 0u - (unsigned)count : 0;
+    return wr_count_sort(count) == WR_SORT_SHARED && (wr_state(header) & WR_STATE_LOCAL) == 0 ? 0u - (unsigned)count
+                                                                                              : 0;
 }
 
-/* ---- large objects --------------------------------------------------------------------------------------------- */
+/* ---- large objects ----------------------------------------------------------------------------------------------- */
 
-/** An object that has a block of malloc's, since it does not fit into a quarter of a page. The block begins with 8 bytes
- *  that name this record, then the header. Records are never freed, recycled. guarded by: big lock, but for `line` */
+/** An object that has a block of malloc's, since it does not fit into a quarter of a page. The block begins with 8
+ *  bytes that name this record, then the header. Records are never freed, recycled. guarded by: big lock, but for
+ *  `line` */
 struct wr_big {
     void *object; /* NULL: a spare record */
     const struct weir_type *type;
@@ -119,7 +124,7 @@ struct wr_big {
     bool young, frozen;
 };
 
-/* ---- domains --------------------------------------------------------------------------------------------------- */
+/* ---- domains ----------------------------------------------------------------------------------------------------- */
 
 enum wr_domain_status {
     WR_DOMAIN_NONE,   /* of threads that have none */
@@ -152,21 +157,21 @@ struct wr_gc {
 enum { WR_BUCKETS = 256 };
 
 struct wr_domain {
-    struct wr_owner owner; /* first */
+    struct wr_owner owner;              /* first */
     struct wr_kind *bucket[WR_BUCKETS]; /* by key; the kind used last comes first. Ends with wr_kind_none. Owner */
     struct wr_heap *heap;               /* for new kinds */
     struct wr_big *bigs;                /* guarded by: big lock */
     _Atomic size_t big_pages;           /* of those of cyclic types */
     struct wr_gc gc;
-    _Atomic int status; /* enum wr_domain_status; changes under: domain lock */
-    uint32_t thread;    /* whose, for messages */
+    _Atomic int status;           /* enum wr_domain_status; changes under: domain lock */
+    uint32_t thread;              /* whose, for messages */
     struct wr_domain *next, *all; /* guarded by: domain lock. orphans or spares; every one */
 };
 
 /** A thread. All of it its own. */
 struct wr_thread {
-    struct wr_domain *domain;  /* &wr_domain_none before its first object */
-    struct wr_burial *burial;  /* somebody further up the stack buries what dies; NULL: nobody */
+    struct wr_domain *domain; /* &wr_domain_none before its first object */
+    struct wr_burial *burial; /* somebody further up the stack buries what dies; NULL: nobody */
 };
 
 extern WR_TLS struct wr_thread wr_thread WR_HIDDEN;
@@ -205,7 +210,7 @@ WR_INLINE struct wr_domain *wr_kind_domain(const struct wr_kind *kind)
 }
 WR_INLINE const struct weir_type *wr_kind_type(const struct wr_kind *kind) { return kind->type; }
 
-/* ---- what an address is ---------------------------------------------------------------------------------------- */
+/* ---- what an address is ------------------------------------------------------------------------------------------ */
 
 /** Where an object lies: in a pool, or it is large. Both NULL: it is none. */
 struct wr_place {
@@ -257,7 +262,7 @@ bool wr_big_any(void);
 /** Calls fn for each, under the big lock. */
 void wr_big_each(struct wr_domain *domain, void (*fn)(struct wr_big *big, void *arg), void *arg);
 
-/* ---- other files' ---------------------------------------------------------------------------------------------- */
+/* ---- other files' ------------------------------------------------------------------------------------------------ */
 
 /** Drops a reference of the library's own, as weir_unref() does. */
 void wr_object_unref(void *object);
@@ -266,7 +271,8 @@ void wr_object_unref(void *object);
 void wr_object_free(struct wr_typed *pool, struct wr_header *header);
 
 /** What whoever buries the dead has yet to do; on its stack. References that dead objects held wait to be dropped, the
- *  last one first. Where there is no room they are dropped at once, and what dies by it is linked through its header. */
+ *  last one first. Where there is no room they are dropped at once, and what dies by it is linked through its
+ *  header. */
 enum { WR_BURIAL_ROOM = 64 };
 struct wr_burial {
     unsigned waiting;

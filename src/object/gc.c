@@ -62,7 +62,7 @@ void wr_gc_start(void)
         STORE(settings.debug, words | WEIR_GC_DEBUG_UNCOLLECTABLE);
 }
 
-/* ---- those who want to be told ---------------------------------------------------------------------------------- */
+/* ---- those who want to be told ----------------------------------------------------------------------------------- */
 
 static int find_watcher(weir_gc_fn fn, void *arg)
 {
@@ -116,7 +116,7 @@ static void tell(enum weir_gc_phase phase, const struct weir_gc_info *info)
         watcher[i].fn(phase, info, watcher[i].arg);
 }
 
-/* ---- garbage that is kept --------------------------------------------------------------------------------------- */
+/* ---- garbage that is kept ---------------------------------------------------------------------------------------- */
 
 static bool make_garbage_room(struct wr_gc *gc, size_t more)
 {
@@ -156,7 +156,7 @@ void weir_gc_garbage_clear(void)
     weir_free(garbage);
 }
 
-/* ---- what is done to the dead ----------------------------------------------------------------------------------- */
+/* ---- what is done to the dead ------------------------------------------------------------------------------------ */
 
 /** A pass under way. */
 struct pass {
@@ -305,10 +305,11 @@ static void let_go(struct wr_trace *trace, uint32_t place, void *object, void *a
     }
     pass->kept++;
     if ((pass->debug & WEIR_GC_DEBUG_UNCOLLECTABLE) != 0)
-        wr_message("gc: uncollectable: object %p of type \"%s\" has %u references after all that referred to it has been "
-                   "cleared: a traverse function visits what its object does not own, or a clear function leaves it; it "
-                   "is kept, cleared",
-                   object, wr_trace_type(trace, place)->name, count - 1);
+        wr_message(
+            "gc: uncollectable: object %p of type \"%s\" has %u references after all that referred to it has been "
+            "cleared: a traverse function visits what its object does not own, or a clear function leaves it; it "
+            "is kept, cleared",
+            object, wr_trace_type(trace, place)->name, count - 1);
     if (make_garbage_room(&pass->domain->gc, 1))
         pass->domain->gc.garbage[pass->domain->gc.garbage_count++] = object;
     else
@@ -631,7 +632,7 @@ void wr_gc_at_exit(struct wr_domain *domain)
     wr_gc_drop_search(domain);
 }
 
-/* ---- shared objects --------------------------------------------------------------------------------------------- */
+/* ---- shared objects ---------------------------------------------------------------------------------------------- */
 
 static void set_trace(struct wr_domain *domain, void *trace)
 {
@@ -688,10 +689,10 @@ long weir_gc_collect_shared(void)
     return result;
 }
 
-/* ---- polling ---------------------------------------------------------------------------------------------------- */
+/* ---- polling ----------------------------------------------------------------------------------------------------- */
 
 enum {
-    PIECE = 256,          /* lines, or objects in grey lines, between looks at the clock */
+    PIECE = 256,            /* lines, or objects in grey lines, between looks at the clock */
     SEARCH_AGAIN_MS = 1000, /* a search begins so long after the last where no page has been taken since */
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Looking at objects: walks, referrers, figures, graphs, what has leaked. Nothing here changes an object.
- * Walks gather the thread's pools first (trace.h), then go without a lock; what is released meanwhile is buried when the
- * walk ends, so no pool goes while it is being walked. */
+ * Walks gather the thread's pools first (trace.h), then go without a lock; what is released meanwhile is buried when
+ * the walk ends, so no pool goes while it is being walked. */
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -57,7 +57,8 @@ static void *alive_at(const struct wr_trace *trace, uint32_t place, bool immorta
     if (object == NULL)
         return NULL;
     const struct wr_header *header = wr_header_of(object);
-    return wr_count_own(header) > 0 || (immortal && wr_count_sort(wr_count(header)) == WR_SORT_IMMORTAL) ? object : NULL;
+    return wr_count_own(header) > 0 || (immortal && wr_count_sort(wr_count(header)) == WR_SORT_IMMORTAL) ? object
+                                                                                                         : NULL;
 }
 
 int weir_gc_each(int generation, weir_gc_each_fn fn, void *arg)
@@ -101,8 +102,7 @@ static bool refers(void *from, const struct weir_type *type, const void *to)
 int weir_gc_referrers(const void *object, weir_gc_each_fn fn, void *arg)
 {
     struct walk walk;
-    int result =
-        begin(&walk, (struct wr_trace_want){.generation = WEIR_GC_FULL, .all_types = true, .frozen = true});
+    int result = begin(&walk, (struct wr_trace_want){.generation = WEIR_GC_FULL, .all_types = true, .frozen = true});
     if (result != 0)
         return result;
     for (uint32_t p = WR_LINE; p < places(walk.trace) && result == 0; p++) {
@@ -140,12 +140,13 @@ bool weir_gc_is_tracked(const void *object)
     if (!wr_place_find(object, &place) || (wr_place_type(place)->flags & WEIR_ACYCLIC) != 0 ||
         wr_count_own(wr_header_of(object)) == 0 || wr_place_domain(place) != wr_thread.domain)
         return false;
-    return place.pool != NULL ? (wr_typed_span(place.pool)->frozen & wr_typed_bit(place.pool)) == 0 : !place.big->frozen;
+    return place.pool != NULL ? (wr_typed_span(place.pool)->frozen & wr_typed_bit(place.pool)) == 0
+                              : !place.big->frozen;
 }
 
 bool weir_gc_is_finalized(const void *object) { return (wr_state(wr_header_of(object)) & WR_STATE_FINALIZED) != 0; }
 
-/* ---- freezing, figures --------------------------------------------------------------------------------------------- */
+/* ---- freezing, figures ------------------------------------------------------------------------------------------- */
 
 static void freeze_big(struct wr_big *big, void *frozen) { big->frozen = *(bool *)frozen; }
 
@@ -200,7 +201,7 @@ size_t weir_gc_freeze_count(void)
     return stats.frozen;
 }
 
-/* ---- lines to a file descriptor -------------------------------------------------------------------------------------- */
+/* ---- lines to a file descriptor ---------------------------------------------------------------------------------- */
 
 /** Text on its way to a descriptor; `failed` is the errno of the first write that did. */
 struct out {
@@ -235,7 +236,7 @@ static void WR_PRINTF(2, 3) put(struct out *out, const char *format, ...)
     out->length += text.len;
 }
 
-/* ---- the graph ------------------------------------------------------------------------------------------------------- */
+/* ---- the graph --------------------------------------------------------------------------------------------------- */
 
 /** What is written of it: `found` has the references found, then `own` tells which nodes have been written. */
 struct graph {
@@ -372,8 +373,7 @@ long weir_gc_dump(int fd, const void *object, size_t most)
     struct wr_place place;
     if (object != NULL && !wr_place_find(object, &place))
         return -EINVAL;
-    int result =
-        begin(&walk, (struct wr_trace_want){.generation = WEIR_GC_FULL, .all_types = true, .frozen = true});
+    int result = begin(&walk, (struct wr_trace_want){.generation = WEIR_GC_FULL, .all_types = true, .frozen = true});
     if (result != 0)
         return result;
     struct graph graph = {.trace = walk.trace, .out = &out};
@@ -397,7 +397,7 @@ long weir_gc_dump(int fd, const void *object, size_t most)
     return out.failed != 0 ? -out.failed : graph.nodes;
 }
 
-/* ---- leaks ----------------------------------------------------------------------------------------------------------- */
+/* ---- leaks ------------------------------------------------------------------------------------------------------- */
 
 /** What is alive of a type, or what a line of the source has made. */
 struct row {

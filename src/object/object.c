@@ -14,7 +14,7 @@
 #include "front/fast.h"
 #include "front/thread.h"
 
-/* ---- misuse ---------------------------------------------------------------------------------------------------- */
+/* ---- misuse ------------------------------------------------------------------------------------------------------ */
 
 static const char *thread_of(const struct wr_domain *domain, char *buf, size_t size)
 {
@@ -37,17 +37,18 @@ void wr_object_misuse(const struct wr_header *header, const char *verb)
         wr_fatal("invalid %s of %p: it points into an object of type \"%s\", not at its start", verb, object,
                  type->name);
     if (!alive)
-        wr_fatal("invalid %s of %p, an object of type \"%s\": it has been released; likely one weir_unref() too many, or "
-                 "one weir_ref() too few",
-                 verb, object, type->name);
+        wr_fatal(
+            "invalid %s of %p, an object of type \"%s\": it has been released; likely one weir_unref() too many, or "
+            "one weir_ref() too few",
+            verb, object, type->name);
     if ((wr_state(header) & WR_STATE_FINALIZING) != 0)
-        wr_fatal("invalid %s of %p, an object of type \"%s\": its finalizer runs, and has no reference to give up", verb,
-                 object, type->name);
+        wr_fatal("invalid %s of %p, an object of type \"%s\": its finalizer runs, and has no reference to give up",
+                 verb, object, type->name);
     wr_fatal("invalid %s of %p, an object of type \"%s\": it belongs to %s, and has not been shared", verb, object,
              type->name, thread_of(wr_place_domain(place), buf, sizeof buf));
 }
 
-/* ---- what an object refers to ---------------------------------------------------------------------------------- */
+/* ---- what an object refers to ------------------------------------------------------------------------------------ */
 
 void wr_object_visit(void *object, const struct weir_type *type, weir_visit_fn visit, void *arg)
 {
@@ -57,7 +58,7 @@ void wr_object_visit(void *object, const struct weir_type *type, weir_visit_fn v
         type->traverse(object, visit, arg);
 }
 
-/* ---- the dead -------------------------------------------------------------------------------------------------- */
+/* ---- the dead ---------------------------------------------------------------------------------------------------- */
 
 /* A link is the next one's address / 8, of which 29 bits take the place of the count and the rest that of the state's
  * high half. */
@@ -120,10 +121,7 @@ static WR_NOINLINE bool drop_logged(struct wr_header *header, const char *file, 
     return count == -1;
 }
 
-static bool drop_unusual(struct wr_header *header, const void *caller)
-{
-    return drop_logged(header, NULL, 0, caller);
-}
+static bool drop_unusual(struct wr_header *header, const void *caller) { return drop_logged(header, NULL, 0, caller); }
 
 /** Has a reference dropped that a dead object held. The object is fetched into the cache meanwhile. */
 WR_INLINE void drop(struct wr_burial *burial, void *object)
@@ -335,7 +333,7 @@ void wr_burial_end(struct wr_burial *outer)
     wr_thread.burial = outer;
 }
 
-/* ---- references ------------------------------------------------------------------------------------------------ */
+/* ---- references -------------------------------------------------------------------------------------------------- */
 
 static void ref_unusual(void *object, const char *file, int line, const void *caller)
 {
@@ -437,12 +435,9 @@ bool weir_is_object(const void *address)
 
 bool weir_is_shared(const void *object) { return wr_count_shared(wr_header_of(object)) != 0; }
 
-bool weir_is_immortal(const void *object)
-{
-    return wr_count_sort(wr_count(wr_header_of(object))) == WR_SORT_IMMORTAL;
-}
+bool weir_is_immortal(const void *object) { return wr_count_sort(wr_count(wr_header_of(object))) == WR_SORT_IMMORTAL; }
 
-/* ---- making objects -------------------------------------------------------------------------------------------- */
+/* ---- making objects ---------------------------------------------------------------------------------------------- */
 
 /** Zeroes the object in a block of `size` bytes, without a call where they are few. */
 WR_INLINE void zero(struct wr_header *header, size_t size)
@@ -536,7 +531,8 @@ static WR_NOINLINE void *new_big(const struct weir_type *type, size_t size)
 /** The class of a block for `size` bytes of an object; -1 if it is large. */
 static int class_for(const struct weir_type *type, size_t size)
 {
-    size_t first = (type->flags & WEIR_ALIGN16) != 0 ? sizeof(struct wr_header) : 0, need = size + sizeof(struct wr_header);
+    size_t first = (type->flags & WEIR_ALIGN16) != 0 ? sizeof(struct wr_header) : 0,
+           need = size + sizeof(struct wr_header);
     wr_start();
     if (need > WR_SMALL_MAX)
         return -1;

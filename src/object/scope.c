@@ -14,7 +14,7 @@ struct call {
 static WR_TLS struct stack {
     struct call *calls; /* from weir_malloc() */
     size_t count, room;
-} *stack;
+} * stack;
 
 static struct call *push(void)
 {
@@ -50,10 +50,7 @@ int weir_scope_defer(void (*fn)(void *arg), void *arg)
 
 static void release(void *object) { weir_unref(object); }
 
-void *weir_scope_own(void *owned)
-{
-    return owned == NULL || weir_scope_defer(release, owned) != 0 ? NULL : owned;
-}
+void *weir_scope_own(void *owned) { return owned == NULL || weir_scope_defer(release, owned) != 0 ? NULL : owned; }
 
 void weir_scope_leave(size_t mark)
 {

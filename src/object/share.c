@@ -2,8 +2,8 @@
  * Sharing objects between threads, and making them immortal, with all that they reach.
  *
  * What is reached is marked first (its count changes sort) and looked into later. The list of what is yet to be looked
- * into is short and on the stack; what does not fit there keeps WR_STATE_GREY, and is found again by looking through the
- * thread's objects. So any graph is done in constant memory, and nothing can fail. No lock: all that changes is the
+ * into is short and on the stack; what does not fit there keeps WR_STATE_GREY, and is found again by looking through
+ * the thread's objects. So any graph is done in constant memory, and nothing can fail. No lock: all that changes is the
  * calling thread's, or about to be everybody's for good. */
 #include "object/domain.h"
 

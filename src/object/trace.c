@@ -6,7 +6,7 @@
 
 #include "base/text.h"
 
-/* ---- gathering ------------------------------------------------------------------------------------------------- */
+/* ---- gathering --------------------------------------------------------------------------------------------------- */
 
 struct gather {
     const struct wr_trace_want *want;
@@ -21,7 +21,8 @@ static void gather_pool(struct wr_typed *pool, struct wr_span *span, void *arg)
     struct gather *gather = arg;
     const struct wr_trace_want *want = gather->want;
     uint16_t bit = wr_typed_bit(pool);
-    bool young = (span->young & bit) != 0, wanted = want->generation == WEIR_GC_FULL || young == (want->generation == 0);
+    bool young = (span->young & bit) != 0,
+         wanted = want->generation == WEIR_GC_FULL || young == (want->generation == 0);
     if (!wanted || (!want->frozen && (span->frozen & bit) != 0) || gather->pools >= want->most)
         return;
     unsigned lines = lines_of(pool->kind);
@@ -84,7 +85,8 @@ struct wr_trace *wr_trace_begin(const struct wr_trace_want *want)
     if (lines >= UINT32_MAX >> WR_LINE_SHIFT)
         return NULL;
     /* trace, lines, large ones, then the bytes; what comes as zero is left as it is. */
-    size_t head = wr_round_up(sizeof(struct wr_trace), WR_LINE), table = wr_round_up(lines * sizeof(struct wr_line), WR_LINE),
+    size_t head = wr_round_up(sizeof(struct wr_trace), WR_LINE),
+           table = wr_round_up(lines * sizeof(struct wr_line), WR_LINE),
            bigs = wr_round_up(count.bigs * sizeof(struct wr_big *), WR_LINE), bytes = lines << WR_LINE_SHIFT;
     size_t size = head + table + bigs + 2 * bytes;
     char *memory = weir_calloc(1, size);
@@ -125,7 +127,7 @@ void wr_trace_forget(struct wr_trace *trace, uint32_t line)
         trace->line[i].pool = NULL;
 }
 
-/* ---- places ---------------------------------------------------------------------------------------------------- */
+/* ---- places ------------------------------------------------------------------------------------------------------ */
 
 uint32_t wr_trace_big_place(const struct wr_trace *trace WR_UNUSED, const struct wr_header *header)
 {
@@ -149,7 +151,7 @@ WR_INLINE unsigned count_of(const struct wr_trace *trace, const struct wr_header
     return trace->shared ? wr_count_shared(header) : wr_count_own(header);
 }
 
-/* ---- counting -------------------------------------------------------------------------------------------------- */
+/* ---- counting ---------------------------------------------------------------------------------------------------- */
 
 static struct wr_more *find_more(struct wr_more *more, size_t room, uint32_t place)
 {
@@ -207,8 +209,8 @@ static void note_visited(void *object, void *arg)
     count_place(trace, trace->found, wr_trace_place(trace, object));
 }
 
-/* Counting needs no branch that depends on what is fetched, so the processor runs ahead of its misses by itself; what it
- * would reload after each byte that is written is held in variables. */
+/* Counting needs no branch that depends on what is fetched, so the processor runs ahead of its misses by itself; what
+ * it would reload after each byte that is written is held in variables. */
 WR_INLINE void note_all(struct wr_trace *trace, const void *object, const struct weir_type *type)
 {
     const uint16_t *refs = type->refs;
@@ -275,7 +277,7 @@ void wr_trace_count(struct wr_trace *trace, uint32_t from, uint32_t to)
 
 enum { REPORTS = 10 }; /* of a pass, and lines of each */
 
-/* ---- colours --------------------------------------------------------------------------------------------------- */
+/* ---- colours ----------------------------------------------------------------------------------------------------- */
 
 static void queue_line(struct wr_trace *trace, uint32_t l)
 {
@@ -306,9 +308,10 @@ static WR_COLD void report(struct wr_trace *trace, uint32_t place, uint64_t coun
     const void *object = wr_trace_object(trace, place);
     if ((weir_gc_get_debug() & WEIR_GC_DEBUG_UNCOLLECTABLE) == 0)
         return;
-    wr_message("gc: uncollectable: object %p of type \"%s\" has %lu references, but traverse functions visit it %lu times; "
-               "it is kept, and what it refers to. Those that visit it:",
-               object, wr_trace_type(trace, place)->name, (unsigned long)count, (unsigned long)found);
+    wr_message(
+        "gc: uncollectable: object %p of type \"%s\" has %lu references, but traverse functions visit it %lu times; "
+        "it is kept, and what it refers to. Those that visit it:",
+        object, wr_trace_type(trace, place)->name, (unsigned long)count, (unsigned long)found);
     for (uint32_t p = WR_LINE, lines = 0; p < trace->lines << WR_LINE_SHIFT && lines < REPORTS; p++) {
         struct {
             const void *object;
@@ -347,8 +350,8 @@ void wr_trace_guess(struct wr_trace *trace, uint32_t from, uint32_t to)
         uint8_t *own = &trace->own[l << WR_LINE_SHIFT], *found = &trace->found[l << WR_LINE_SHIFT];
         bool grey = false;
         for (unsigned i = 0; i < WR_LINE; i++) {
-            uint64_t count = own[i] != 255 && trace->more_count == 0 ? found[i]
-                                                                       : wr_trace_found(trace, (l << WR_LINE_SHIFT) + i);
+            uint64_t count =
+                own[i] != 255 && trace->more_count == 0 ? found[i] : wr_trace_found(trace, (l << WR_LINE_SHIFT) + i);
             found[i] = own[i] == 0 ? WR_BLACK : count < own[i] ? WR_GREY : WR_WHITE;
             grey |= found[i] == WR_GREY;
         }
@@ -394,15 +397,15 @@ unsigned wr_trace_compare(struct wr_trace *trace, uint32_t from, uint32_t to, in
     return wrong;
 }
 
-/* ---- marking --------------------------------------------------------------------------------------------------- */
+/* ---- marking ----------------------------------------------------------------------------------------------------- */
 
-/* A few of the objects that have been reached are in a queue; the rest are found again by their lines. Lines come first:
- * where many are grey each has, when its turn comes, many grey objects that lie side by side. Where none is, as in a
- * list, objects come from the queue.
+/* A few of the objects that have been reached are in a queue; the rest are found again by their lines. Lines come
+ * first: where many are grey each has, when its turn comes, many grey objects that lie side by side. Where none is, as
+ * in a list, objects come from the queue.
  *
- * The colour of what is reached is looked at some references later, when it has been fetched into the cache: it would be
- * the worse to wait for as nobody can foretell it. The idea is that of C.-Y. Cher, A. Hosking and T. Vijaykumar, "Software prefetching for mark-sweep garbage collection",
- * 2004. */
+ * The colour of what is reached is looked at some references later, when it has been fetched into the cache: it would
+ * be the worse to wait for as nobody can foretell it. The idea is that of C.-Y. Cher, A. Hosking and T. Vijaykumar,
+ * "Software prefetching for mark-sweep garbage collection", 2004. */
 
 WR_INLINE void reach_place(struct wr_trace *trace, void *object, uint32_t place)
 {

@@ -18,10 +18,10 @@ enum { WR_LINE_SHIFT = 6, WR_LINE = 1 << WR_LINE_SHIFT };
 
 /** What `found` says of an object once all references have been found. */
 enum wr_colour {
-    WR_WHITE = 0,   /* nobody outside refers to it, and nothing that is known to live */
+    WR_WHITE = 0,    /* nobody outside refers to it, and nothing that is known to live */
     WR_COUNTS = 254, /* below: a count (while counting). Counts that reach this go on in the table `more` */
-    WR_GREY = 254,  /* lives; what it refers to has not been looked at */
-    WR_BLACK = 255, /* lives, or is nothing to look at */
+    WR_GREY = 254,   /* lives; what it refers to has not been looked at */
+    WR_BLACK = 255,  /* lives, or is nothing to look at */
 };
 
 /** 64 objects of a pool, or large ones. */
@@ -40,16 +40,16 @@ struct wr_trace {
     struct wr_line *line; /* [0] is none */
     struct wr_big **big;  /* by place, less that of the first */
     uint32_t lines, big_line, bigs;
-    bool shared; /* of shared objects, by their counts */
+    bool shared;     /* of shared objects, by their counts */
     bool only_small; /* there is no large object in the process */
-    bool failed; /* memory was short */
-    bool partial; /* there may be more pools than were wanted */
+    bool failed;     /* memory was short */
+    bool partial;    /* there may be more pools than were wanted */
     uint64_t visited;
 
     uint32_t grey_first, grey_last; /* queue of grey lines */
     struct wr_more {                /* what `found` could not hold; open addressing */
         uint32_t place, count;
-    } *more;
+    } * more;
     size_t more_room, more_count;
 
     unsigned queue_first, queue_last; /* they only grow */
@@ -131,9 +131,9 @@ void wr_trace_count(struct wr_trace *trace, uint32_t from, uint32_t to);
 /** The same from white objects to white objects only, anew; those that are gone become black. */
 void wr_trace_recount(struct wr_trace *trace);
 
-/** Colours objects of lines [from, to): grey what has references that were not found, white the rest; what has fewer than
- *  were found is grey, and reported. Returns the number of those. `held` is -1; after a recount, where what was black
- *  stays so, the number of references of the pass's own that each of the others has. */
+/** Colours objects of lines [from, to): grey what has references that were not found, white the rest; what has fewer
+ *  than were found is grey, and reported. Returns the number of those. `held` is -1; after a recount, where what was
+ *  black stays so, the number of references of the pass's own that each of the others has. */
 unsigned wr_trace_compare(struct wr_trace *trace, uint32_t from, uint32_t to, int held);
 
 /** The same for notes that may be outdated: where they contradict each other nothing is reported. */
@@ -149,16 +149,12 @@ WR_INLINE uint64_t wr_trace_find(const uint8_t *found, enum wr_colour colour)
     __builtin_memcpy(&word, found, sizeof word);
     word ^= ones * colour;
     word = (word - ones) & ~word & (ones << 7);
-#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-    word = __builtin_bswap64(word);
-#endif
-    return word;
+    return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? word : __builtin_bswap64(word);
 }
 
-typedef void wr_trace_fn(struct wr_trace *trace, uint32_t place, void *object, void *arg);
-
 /** Calls fn for each white object of a line. */
-WR_INLINE void wr_trace_white_line(struct wr_trace *trace, uint32_t l, wr_trace_fn *fn, void *arg)
+WR_INLINE void wr_trace_white_line(struct wr_trace *trace, uint32_t l,
+                                   void (*fn)(struct wr_trace *, uint32_t place, void *object, void *arg), void *arg)
 {
     const struct wr_line *line = &trace->line[l];
     const uint8_t *found = &trace->found[l << WR_LINE_SHIFT];
@@ -174,7 +170,8 @@ WR_INLINE void wr_trace_white_line(struct wr_trace *trace, uint32_t l, wr_trace_
 }
 
 /** Calls fn for each white object. It may release the object. */
-WR_INLINE void wr_trace_white(struct wr_trace *trace, wr_trace_fn *fn, void *arg)
+WR_INLINE void wr_trace_white(struct wr_trace *trace,
+                              void (*fn)(struct wr_trace *, uint32_t place, void *object, void *arg), void *arg)
 {
     for (uint32_t l = 1; l < trace->lines; l++)
         wr_trace_white_line(trace, l, fn, arg);

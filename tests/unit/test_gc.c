@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The collector: cases of CPython's test_gc, test_weakref and test_finalization that have a meaning in C, by their names;
- * random graphs against a naive idea of what can be reached; wrong types; no memory; what it says and shows. */
+ * The collector: cases of CPython's test_gc, test_weakref and test_finalization that have a meaning in C, by their
+ * names; random graphs against a naive idea of what can be reached; wrong types; no memory; what it says and shows. */
 #include "support.h"
 
 #include <criterion/criterion.h>
@@ -24,7 +24,8 @@ struct node {
 static int finalized;
 static void count_finalized(void *object WR_UNUSED) { finalized++; }
 
-static const struct weir_type node_type = {.name = "node", .size = sizeof(struct node), WEIR_REFS(struct node, left, right)};
+static const struct weir_type node_type = {
+    .name = "node", .size = sizeof(struct node), WEIR_REFS(struct node, left, right)};
 static const struct weir_type final_type = {
     .name = "final", .size = sizeof(struct node), WEIR_REFS(struct node, left, right), .finalize = count_finalized};
 
@@ -76,7 +77,7 @@ static const char *said_by(void (*fn)(void))
     return said;
 }
 
-/* ---- test_gc ------------------------------------------------------------------------------------------------------- */
+/* ---- test_gc ----------------------------------------------------------------------------------------------------- */
 
 Test(gc, test_list)
 {
@@ -279,7 +280,7 @@ Test(gc, test_weakref_callbacks_of_reachable_ones_run)
     struct weir_weak weak;
     static int calls;
     struct node *a = make(&node_type), *got;
-    void count(struct weir_weak *w WR_UNUSED, void *arg) { *(int *)arg += 1; }
+    void count(struct weir_weak * w WR_UNUSED, void *arg) { *(int *)arg += 1; }
     a->left = weir_ref(a);
     weir_weak_init(&weak, a, count, &calls);
     weir_unref(a);
@@ -300,7 +301,7 @@ static const struct weir_type weak_node_type = {
 Test(gc, test_weakref_callbacks_of_trash_do_not_run)
 {
     static int calls;
-    void count(struct weir_weak *w WR_UNUSED, void *arg WR_UNUSED) { calls++; }
+    void count(struct weir_weak * w WR_UNUSED, void *arg WR_UNUSED) { calls++; }
     struct weak_node *a = weir_new(&weak_node_type), *b = weir_new(&weak_node_type);
     a->next = b;
     weir_set(&b->next, a);
@@ -356,8 +357,10 @@ static void collect_in_release(void *object WR_UNUSED)
     must(weir_gc_collect(WEIR_GC_FULL) == 100, "a pass within a release");
     finalized++;
 }
-static const struct weir_type collecting_type = {
-    .name = "collecting", .size = sizeof(struct node), WEIR_REFS(struct node, left, right), .finalize = collect_in_release};
+static const struct weir_type collecting_type = {.name = "collecting",
+                                                 .size = sizeof(struct node),
+                                                 WEIR_REFS(struct node, left, right),
+                                                 .finalize = collect_in_release};
 
 Test(gc, test_collect_while_a_release_is_under_way)
 {
@@ -540,7 +543,7 @@ Test(gc, test_full_pass_returns_memory)
          before >> 10, unit_resident() >> 10);
 }
 
-/* ---- more references than a byte counts ----------------------------------------------------------------------------- */
+/* ---- more references than a byte counts -------------------------------------------------------------------------- */
 
 Test(gc, hubs_with_many_references)
 {
@@ -563,7 +566,7 @@ Test(gc, hubs_with_many_references)
     }
 }
 
-/* ---- wrong types -------------------------------------------------------------------------------------------------- */
+/* ---- wrong types ------------------------------------------------------------------------------------------------- */
 
 static void visit_left_only(void *object, weir_visit_fn visit, void *arg) { visit(((struct node *)object)->left, arg); }
 static void clear_both(void *object)
@@ -638,7 +641,7 @@ Test(gc, an_invented_reference_that_makes_up_for_a_real_one_frees_nothing)
     must(alive() == 0, "%lu are alive", alive());
 }
 
-/* ---- random graphs, against a naive idea of reachability -------------------------------------------------------------- */
+/* ---- random graphs, against a naive idea of reachability --------------------------------------------------------- */
 
 enum { SLOTS = 400, ROOTS = 12 };
 
@@ -687,7 +690,11 @@ static const struct weir_type random_type[3] = {
      .clear = clear_random,
      .finalize = finalize_random,
      .dealloc = dealloc_random},
-    {.name = "without clear", .size = 2000, .traverse = traverse_random, .finalize = finalize_random, .dealloc = dealloc_random},
+    {.name = "without clear",
+     .size = 2000,
+     .traverse = traverse_random,
+     .finalize = finalize_random,
+     .dealloc = dealloc_random},
 };
 
 static void reach_naively(bool *reached, const struct random_node *node)
@@ -786,7 +793,7 @@ static void run_random(size_t operations, int collect_every, bool stress)
 Test(gc, random_graphs) { run_random(unit_scale(60000), 50, false); }
 Test(gc, random_graphs_a_pass_at_every_new) { run_random(unit_scale(20000), 50, true); }
 
-/* ---- polling -------------------------------------------------------------------------------------------------------- */
+/* ---- polling ----------------------------------------------------------------------------------------------------- */
 
 Test(gc, polls_find_young_and_old_cycles)
 {
@@ -843,7 +850,7 @@ Test(gc, polls_between_random_changes)
     must(alive() == 0, "%lu are alive in the end", alive());
 }
 
-/* ---- no memory -------------------------------------------------------------------------------------------------------- */
+/* ---- no memory --------------------------------------------------------------------------------------------------- */
 
 /** In a child: fills the address space up to a limit that leaves nothing, then calls fn. */
 static void without_memory(void (*fn)(void))
@@ -958,7 +965,7 @@ Test(gc, ten_million_in_a_cycle_on_a_small_stack)
     pthread_join(thread, NULL);
 }
 
-/* ---- fork -------------------------------------------------------------------------------------------------------------- */
+/* ---- fork -------------------------------------------------------------------------------------------------------- */
 
 static void fork_inside(void *object WR_UNUSED)
 {
@@ -990,7 +997,7 @@ Test(gc, fork_during_a_collection)
     must(right, "%ld found, %d finalized", found, finalized);
 }
 
-/* ---- what it shows ------------------------------------------------------------------------------------------------------ */
+/* ---- what it shows ----------------------------------------------------------------------------------------------- */
 
 static const char *dumped(const void *object, size_t most, long *nodes)
 {
@@ -1009,7 +1016,8 @@ Test(gc, dump)
 {
     long nodes;
     char edge[64];
-    struct node *root = make(&final_type), *middle = make(&node_type), *end = make(&node_type), *other = make(&node_type);
+    struct node *root = make(&final_type), *middle = make(&node_type), *end = make(&node_type),
+                *other = make(&node_type);
     root->left = middle;
     middle->right = end;
     weir_set(&end->left, middle);
@@ -1042,7 +1050,8 @@ Test(gc, leaks_by_type_and_line)
     struct node *d = weir_immortalize(make(&node_type));
     const char *said = said_by(report_leaks);
     must(leaks == 3 && strstr(said, "3 objects are alive, and 1 immortal") != NULL, "%ld: %s", leaks, said);
-    must(strstr(said, "node") != NULL && strstr(said, "final") != NULL && strstr(said, "leaky.c:77") != NULL, "%s", said);
+    must(strstr(said, "node") != NULL && strstr(said, "final") != NULL && strstr(said, "leaky.c:77") != NULL, "%s",
+         said);
     weir_unref(a);
     weir_unref(b);
     weir_unref(c);

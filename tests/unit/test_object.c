@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Objects: made, counted, released, revived; slots, scopes, weak references, sharing, immortality; and misuse, which ends
- * the process with the type's name. */
+ * Objects: made, counted, released, revived; slots, scopes, weak references, sharing, immortality; and misuse, which
+ * ends the process with the type's name. */
 #include "support.h"
 
 #include <criterion/criterion.h>
@@ -22,7 +22,8 @@ struct node {
     long value;
 };
 
-static const struct weir_type node_type = {.name = "node", .size = sizeof(struct node), WEIR_REFS(struct node, left, right)};
+static const struct weir_type node_type = {
+    .name = "node", .size = sizeof(struct node), WEIR_REFS(struct node, left, right)};
 
 static struct node *make(const struct weir_type *type, long value)
 {
@@ -91,8 +92,7 @@ Test(object, all_sizes_small_to_huge)
     unsigned n = 0;
     for (size_t size = 1; size < (64u << 20) && n < 40; size = size * 2 + n % 3, n++) {
         snprintf(name[n], sizeof name[n], "size %zu", size);
-        sized_type[n] = (struct weir_type){
-            .name = name[n], .size = size, .flags = n % 2 ? WEIR_ALIGN16 : 0};
+        sized_type[n] = (struct weir_type){.name = name[n], .size = size, .flags = n % 2 ? WEIR_ALIGN16 : 0};
         char *object[5];
         for (int i = 0; i < 5; i++) {
             object[i] = weir_new(&sized_type[n]);
@@ -144,7 +144,7 @@ Test(object, pages_go_back)
          before >> 10, unit_resident() >> 10);
 }
 
-/* ---- counts and slots ---------------------------------------------------------------------------------------------- */
+/* ---- counts and slots -------------------------------------------------------------------------------------------- */
 
 Test(object, null_is_fine)
 {
@@ -399,7 +399,7 @@ Test(object, scopes_and_longjmp)
     must(alive() == 0, "%lu are alive", alive());
 }
 
-/* ---- weak references (CPython: test_weakref) ---------------------------------------------------------------------- */
+/* ---- weak references (CPython: test_weakref) --------------------------------------------------------------------- */
 
 static int calls;
 static void called(struct weir_weak *weak, void *arg)
@@ -517,7 +517,7 @@ Test(object, weak_many_objects)
     free(all);
 }
 
-/* ---- sharing, immortality ------------------------------------------------------------------------------------------ */
+/* ---- sharing, immortality ---------------------------------------------------------------------------------------- */
 
 static struct node *graph(size_t n)
 {
@@ -649,7 +649,7 @@ Test(object, frozen_pages_stay_shared_with_a_child_that_collects)
     must(alive() == 0, "%lu are alive", alive());
 }
 
-/* ---- misuse -------------------------------------------------------------------------------------------------------- */
+/* ---- misuse ------------------------------------------------------------------------------------------------------ */
 
 static void release_twice(void)
 {

@@ -24,7 +24,8 @@ struct node {
 static _Atomic long finalized;
 static void count_finalized(void *object WR_UNUSED) { atomic_fetch_add(&finalized, 1); }
 
-static const struct weir_type node_type = {.name = "node", .size = sizeof(struct node), WEIR_REFS(struct node, left, right)};
+static const struct weir_type node_type = {
+    .name = "node", .size = sizeof(struct node), WEIR_REFS(struct node, left, right)};
 static const struct weir_type final_type = {
     .name = "final", .size = sizeof(struct node), WEIR_REFS(struct node, left, right), .finalize = count_finalized};
 static const struct weir_type large_type = {
@@ -106,7 +107,7 @@ Test(object_threads, released_by_another)
          before >> 10, unit_resident() >> 10);
 }
 
-/* ---- weak references -------------------------------------------------------------------------------------------------- */
+/* ---- weak references --------------------------------------------------------------------------------------------- */
 
 static struct weir_weak weak[64];
 static pthread_mutex_t weak_lock[64];
@@ -171,7 +172,7 @@ Test(object_threads, upgrades_race_with_the_last_release)
     must(alive() == 0, "%lu are alive", alive());
 }
 
-/* ---- threads that exit ------------------------------------------------------------------------------------------------- */
+/* ---- threads that exit ------------------------------------------------------------------------------------------- */
 
 static void *leave_things(void *arg)
 {
@@ -215,7 +216,7 @@ Test(object_threads, many_threads_leave_and_release)
     must(alive() == 0, "%lu are alive", alive());
 }
 
-/* ---- cycles of shared objects ------------------------------------------------------------------------------------------ */
+/* ---- cycles of shared objects ------------------------------------------------------------------------------------ */
 
 static void *make_shared_cycles(void *arg WR_UNUSED)
 {
@@ -243,7 +244,7 @@ Test(object_threads, shared_cycles_are_collected_on_request)
     must(weir_gc_collect_shared() == 1 && alive() == 0, "%lu are alive", alive());
 }
 
-/* ---- passes beside each other, fork ---------------------------------------------------------------------------------------- */
+/* ---- passes beside each other, fork ------------------------------------------------------------------------------ */
 
 static _Atomic bool stop;
 static void *churn(void *arg WR_UNUSED)
