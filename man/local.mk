@@ -1,23 +1,42 @@
 # SPDX-License-Identifier: MIT
 dist_man_MANS += \
-    man/weir.1 \
     man/weir-bench.1 \
     man/weir-compare.1 \
     man/weir-replay.1 \
     man/weir-trace.1 \
+    man/weir.1 \
     man/weir.7 \
     man/weir_aligned_alloc.3 \
     man/weir_calloc.3 \
     man/weir_free.3 \
     man/weir_free_aligned_sized.3 \
     man/weir_free_sized.3 \
+    man/weir_gc.3 \
+    man/weir_gc_collect.3 \
+    man/weir_gc_collect_shared.3 \
+    man/weir_gc_dump.3 \
+    man/weir_gc_leaks.3 \
+    man/weir_gc_poll.3 \
+    man/weir_immortalize.3 \
     man/weir_malloc.3 \
+    man/weir_new.3 \
+    man/weir_new_var.3 \
     man/weir_option_each.3 \
     man/weir_posix_memalign.3 \
     man/weir_realloc.3 \
     man/weir_reallocarray.3 \
+    man/weir_ref.3 \
+    man/weir_renew.3 \
+    man/weir_scope_defer.3 \
+    man/weir_scope_enter.3 \
+    man/weir_scope_leave.3 \
+    man/weir_share.3 \
     man/weir_stats_get.3 \
     man/weir_stats_print.3 \
     man/weir_trim.3 \
+    man/weir_unref.3 \
     man/weir_usable_size.3 \
-    man/weir_version.3
+    man/weir_version.3 \
+    man/weir_weak_fini.3 \
+    man/weir_weak_get.3 \
+    man/weir_weak_init.3

@@ -130,8 +130,8 @@ static WR_COLD void warn_value(const struct option *o, const char *value)
     char word[32] = "", wrong[32];
     unsigned nearest;
     if (o->kind == WORDS && find_words(o, value, wrong, &nearest) < 0 && word_at(o->values, nearest, word, sizeof word))
-        wr_message("warning: %s=%s: \"%s\" is none of %s; did you mean %s? Using the default, none", o->name, value, wrong,
-                   o->values, word);
+        wr_message("warning: %s=%s: \"%s\" is none of %s; did you mean %s? Using the default, none", o->name, value,
+                   wrong, o->values, word);
     else if (o->kind == WORD && find_word(o, value, &nearest) < 0 && word_at(o->values, nearest, word, sizeof word))
         wr_message("warning: %s=%s is none of %s; did you mean %s? Using the default, %s", o->name, value, o->values,
                    word, o->initial);
