@@ -23,7 +23,7 @@ bench_workloads = \
 bench_cxx_workloads = \
     bench/strings
 
-bench_programs = $(bench_workloads) bench/ebb bench/regret
+bench_programs = $(bench_workloads) bench/ebb bench/objects bench/regret
 
 bench_adversary_LDADD = $(BENCH_LIBS)
 bench_aligned_LDADD = $(BENCH_LIBS)
@@ -43,6 +43,7 @@ bench_zeroed_LDADD = $(BENCH_LIBS)
 bench_ebb_SOURCES = bench/ebb.c bench/ebb.h bench/ebb_measure.c bench/ebb_patterns.c
 bench_ebb_LDADD = $(JANSSON_LIBS) $(ARGP_LIBS) $(BENCH_LIBS)
 
+bench_objects_LDADD = libweir.la
 bench_regret_LDADD = libweir.la
 
 BENCH_LIBS = -lpthread -ldl -lm

@@ -2,4 +2,6 @@
 weirincludedir = $(includedir)/weir
 weirinclude_HEADERS = \
     include/weir/alloc.h \
+    include/weir/gc.h \
+    include/weir/object.h \
     include/weir/weir.h

@@ -1,23 +1,79 @@
 # SPDX-License-Identifier: MIT
 dist_man_MANS += \
-    man/weir.1 \
     man/weir-bench.1 \
     man/weir-compare.1 \
     man/weir-replay.1 \
     man/weir-trace.1 \
+    man/weir.1 \
     man/weir.7 \
     man/weir_aligned_alloc.3 \
     man/weir_calloc.3 \
+    man/weir_clear.3 \
     man/weir_free.3 \
     man/weir_free_aligned_sized.3 \
     man/weir_free_sized.3 \
+    man/weir_gc.3 \
+    man/weir_gc_collect.3 \
+    man/weir_gc_collect_shared.3 \
+    man/weir_gc_disable.3 \
+    man/weir_gc_dump.3 \
+    man/weir_gc_each.3 \
+    man/weir_gc_enable.3 \
+    man/weir_gc_freeze.3 \
+    man/weir_gc_freeze_count.3 \
+    man/weir_gc_garbage_clear.3 \
+    man/weir_gc_garbage_count.3 \
+    man/weir_gc_garbage_each.3 \
+    man/weir_gc_get_count.3 \
+    man/weir_gc_get_debug.3 \
+    man/weir_gc_get_stats.3 \
+    man/weir_gc_get_threshold.3 \
+    man/weir_gc_is_enabled.3 \
+    man/weir_gc_is_finalized.3 \
+    man/weir_gc_is_tracked.3 \
+    man/weir_gc_leaks.3 \
+    man/weir_gc_off.3 \
+    man/weir_gc_on.3 \
+    man/weir_gc_poll.3 \
+    man/weir_gc_referents.3 \
+    man/weir_gc_referrers.3 \
+    man/weir_gc_set_debug.3 \
+    man/weir_gc_set_threshold.3 \
+    man/weir_gc_unfreeze.3 \
+    man/weir_immortalize.3 \
+    man/weir_is_immortal.3 \
+    man/weir_is_object.3 \
+    man/weir_is_shared.3 \
+    man/weir_is_unique.3 \
+    man/weir_log.3 \
     man/weir_malloc.3 \
+    man/weir_new.3 \
+    man/weir_new_at.3 \
+    man/weir_new_var.3 \
     man/weir_option_each.3 \
     man/weir_posix_memalign.3 \
     man/weir_realloc.3 \
     man/weir_reallocarray.3 \
+    man/weir_ref.3 \
+    man/weir_ref_checked.3 \
+    man/weir_refcount.3 \
+    man/weir_renew.3 \
+    man/weir_scope_defer.3 \
+    man/weir_scope_enter.3 \
+    man/weir_scope_leave.3 \
+    man/weir_scope_own.3 \
+    man/weir_set.3 \
+    man/weir_share.3 \
     man/weir_stats_get.3 \
     man/weir_stats_print.3 \
+    man/weir_steal.3 \
+    man/weir_take.3 \
     man/weir_trim.3 \
+    man/weir_typeof.3 \
+    man/weir_unref.3 \
+    man/weir_unref_checked.3 \
     man/weir_usable_size.3 \
-    man/weir_version.3
+    man/weir_version.3 \
+    man/weir_weak_fini.3 \
+    man/weir_weak_get.3 \
+    man/weir_weak_init.3

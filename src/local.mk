@@ -42,6 +42,8 @@ weir_sources = \
     src/core/purger.h \
     src/core/registry.c \
     src/core/registry.h \
+    src/core/typed.c \
+    src/core/typed.h \
     src/core/space.c \
     src/core/space.h \
     src/front/alloc.c \
@@ -49,7 +51,18 @@ weir_sources = \
     src/front/stats.c \
     src/front/stats.h \
     src/front/thread.c \
-    src/front/thread.h
+    src/front/thread.h \
+    src/object/domain.c \
+    src/object/domain.h \
+    src/object/gc.c \
+    src/object/log.c \
+    src/object/look.c \
+    src/object/object.c \
+    src/object/scope.c \
+    src/object/share.c \
+    src/object/trace.c \
+    src/object/trace.h \
+    src/object/weak.c
 
 library_ldflags = $(SANITIZER_FLAGS) -Wl,-z,defs -Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete
 

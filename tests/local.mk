@@ -37,9 +37,12 @@ unit_tests = \
     tests/unit/test_bits \
     tests/unit/test_errno \
     tests/unit/test_geometry \
+    tests/unit/test_gc \
     tests/unit/test_huge \
     tests/unit/test_map \
     tests/unit/test_model \
+    tests/unit/test_object \
+    tests/unit/test_object_threads \
     tests/unit/test_option \
     tests/unit/test_os \
     tests/unit/test_purge \

@@ -5,5 +5,7 @@
 #define WEIR_WEIR_H
 
 #include <weir/alloc.h>
+#include <weir/gc.h>
+#include <weir/object.h>
 
 #endif

@@ -13,20 +13,24 @@
 
 struct wr_options wr_options;
 
-enum kind { WORD, BYTES, PATH };
+enum kind { WORD, WORDS, BYTES, PATH };
 
 static const struct option {
     const char *name;
     enum kind kind;
-    void *value;        /* int for WORD, size_t for BYTES, char[] for PATH */
-    const char *values; /* WORD: the words it takes, in the order of their numbers; else a description */
+    void *value;        /* int for WORD and WORDS, size_t for BYTES, char[] for PATH */
+    const char *values; /* WORD, WORDS: the words it takes, in the order of their numbers; else a description */
     const char *initial;
     const char *help;
 } option[] = {
     {"WEIR_CHECK", WORD, &wr_options.check, "0|1", "0",
      "1: check every free and every list in full, at several times the cost, to find misuse of blocks"},
+    {"WEIR_GC_DEBUG", WORDS, &wr_options.gc_debug, "stats|collectable|uncollectable|saveall|stress|leak", "",
+     "what the collector of objects says and does, words with commas: see weir_gc_set_debug()"},
     {"WEIR_INHERIT", WORD, &wr_options.inherit, "0|1", "1",
      "0: take Weir out of LD_PRELOAD for the programs that this one starts"},
+    {"WEIR_LEAKS", WORD, &wr_options.leaks, "0|1", "0",
+     "1: collect once more at exit, and list the objects that are still alive, by type"},
     {"WEIR_PURGE", WORD, &wr_options.purge, "dontneed|free|never", "dontneed",
      "how free pages go back: at once, under memory pressure (MADV_FREE), or not at all"},
     {"WEIR_PURGER", WORD, &wr_options.purger, "auto|on|off", "auto",
@@ -78,15 +82,35 @@ static int find_word(const struct option *o, const char *value, unsigned *neares
     return -1;
 }
 
+/** The bits of words with commas, -1 if one of them is none; *wrong is then that one, *nearest as in find_word(). */
+static int find_words(const struct option *o, const char *value, char wrong[static 32], unsigned *nearest)
+{
+    int bits = 0;
+    *nearest = 0;
+    while (*value != '\0') {
+        size_t length = strcspn(value, ",");
+        memcpy(wrong, value, wr_min(length, 31));
+        wrong[wr_min(length, 31)] = '\0';
+        int word = find_word(o, wrong, nearest);
+        if (word < 0)
+            return -1;
+        bits |= 1 << word;
+        value += length + (value[length] == ',');
+    }
+    return bits;
+}
+
 /** Parses `value` and, if `keep`, puts it in force. False if it is none that the option takes. */
 static bool parse(const struct option *o, const char *value, bool keep)
 {
     unsigned nearest;
     size_t bytes;
+    char wrong[32];
     int word;
     switch (o->kind) {
     case WORD:
-        word = find_word(o, value, &nearest);
+    case WORDS:
+        word = o->kind == WORD ? find_word(o, value, &nearest) : find_words(o, value, wrong, &nearest);
         if (word >= 0 && keep)
             *(int *)o->value = word;
         return word >= 0;
@@ -107,9 +131,12 @@ static bool parse(const struct option *o, const char *value, bool keep)
 
 static WR_COLD void warn_value(const struct option *o, const char *value)
 {
-    char word[32] = "";
+    char word[32] = "", wrong[32];
     unsigned nearest;
-    if (o->kind == WORD && find_word(o, value, &nearest) < 0 && word_at(o->values, nearest, word, sizeof word))
+    if (o->kind == WORDS && find_words(o, value, wrong, &nearest) < 0 && word_at(o->values, nearest, word, sizeof word))
+        wr_message("warning: %s=%s: \"%s\" is none of %s; did you mean %s? Using the default, none", o->name, value,
+                   wrong, o->values, word);
+    else if (o->kind == WORD && find_word(o, value, &nearest) < 0 && word_at(o->values, nearest, word, sizeof word))
         wr_message("warning: %s=%s is none of %s; did you mean %s? Using the default, %s", o->name, value, o->values,
                    word, o->initial);
     else
@@ -182,6 +209,14 @@ static void add_short_bytes(struct wr_text *text, size_t bytes)
         wr_text_add(text, "%c", " KMG"[u]);
 }
 
+static void add_words(struct wr_text *text, const struct option *o)
+{
+    char word[32];
+    for (unsigned i = 0; word_at(o->values, i, word, sizeof word); i++)
+        if ((*(unsigned *)o->value >> i & 1) != 0)
+            wr_text_add(text, "%s%s", text->len > 0 ? "," : "", word);
+}
+
 bool wr_option_row(unsigned index, struct wr_option_row *row)
 {
     if (index >= WR_COUNT(option))
@@ -191,6 +226,8 @@ bool wr_option_row(unsigned index, struct wr_option_row *row)
     struct wr_text text = WR_TEXT(row->current);
     if (o->kind == WORD)
         word_at(o->values, *(unsigned *)o->value, row->current, sizeof row->current);
+    else if (o->kind == WORDS)
+        add_words(&text, o);
     else if (o->kind == BYTES)
         add_short_bytes(&text, *(size_t *)o->value);
     else

@@ -17,6 +17,8 @@ extern struct wr_options {
     int thp;
     int verbose;
     int inherit;
+    int leaks;
+    int gc_debug;     /* of its words, a bit each */
     char report[512]; /* a path, or empty. A copy: programs write over their environment */
 } wr_options WR_HIDDEN;
 

@@ -21,6 +21,7 @@
  *   WR_SPAN_HEAD             the descriptors                                nobody
  *   WR_SPAN_LARGE, _MORE     the first, and the other spans of a run        arena lock
  *   WR_SPAN_SMALL, _MEDIUM   lent to a class of `heap`                      that heap's lock
+ *   WR_SPAN_OBJECT           lent to a kind of objects in `heap`            that heap's lock
  */
 #ifndef WR_ARENA_H
 #define WR_ARENA_H
@@ -49,10 +50,13 @@ struct wr_span {
     _Alignas(WR_CACHE_LINE) struct wr_heap
         *_Atomic heap;             /* whose lock guards this span; NULL: the arena lock. Written under both */
     struct wr_span *next, *prev;   /* in one of the heap's lists for the class */
-    uint64_t blocks;               /* medium: free blocks, a bit each */
+    uint64_t blocks;               /* medium: free blocks, a bit each. object: address of the kind (core/typed.h) */
     uint16_t free, resident, busy; /* pages, a bit each: see above */
     uint16_t returned;             /* pages not resident because they were given back; for the figures */
-    uint16_t fuller, sparser;      /* small: waiting pools with less, and with more, than half of their blocks free */
+    uint16_t fuller, sparser;      /* small, object: waiting pools with less, and with more, than half of their blocks
+                                      free */
+    uint16_t young, frozen;        /* object: pools that received blocks since the collector was there; that shall
+                                      not */
     uint8_t kind;                  /* enum wr_span_kind */
     uint8_t class;                 /* small, medium */
     uint8_t list;                  /* enum wr_span_list: which one it is in */
@@ -61,7 +65,15 @@ struct wr_span {
     uint16_t pages;                /* large, first span: pages of the run */
 };
 
-enum wr_span_kind { WR_SPAN_FREE, WR_SPAN_HEAD, WR_SPAN_LARGE, WR_SPAN_LARGE_MORE, WR_SPAN_SMALL, WR_SPAN_MEDIUM };
+enum wr_span_kind {
+    WR_SPAN_FREE,
+    WR_SPAN_HEAD,
+    WR_SPAN_LARGE,
+    WR_SPAN_LARGE_MORE,
+    WR_SPAN_SMALL,
+    WR_SPAN_MEDIUM,
+    WR_SPAN_OBJECT
+};
 
 struct wr_arena {
     struct wr_arena *next, *prev; /* arenas with as many free spans. guarded by: arena lock */

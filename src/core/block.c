@@ -5,6 +5,8 @@
 #include "core/account.h"
 #include "core/purge.h"
 
+const char *(*wr_block_namer)(const void *address, size_t *usable);
+
 static struct wr_block look_in_arena(struct wr_arena *arena, const void *address)
 {
     unsigned page = wr_arena_page(address);
@@ -53,6 +55,11 @@ struct wr_block wr_block_look(const void *address)
 
 void wr_block_fatal(const struct wr_block *block, const void *address, const char *verb)
 {
+    size_t usable;
+    const char *type = wr_block_namer != NULL ? wr_block_namer(address, &usable) : NULL;
+    if (type != NULL)
+        wr_fatal("invalid %s of %p: it is an object of type \"%s\"; objects are released with weir_unref()", verb,
+                 address, type);
     if (block->huge != NULL)
         wr_fatal("invalid %s of interior pointer %p: it lies inside the block of %zu bytes at %p", verb, address,
                  block->huge->size, block->huge->start);
@@ -70,6 +77,8 @@ void wr_block_fatal(const struct wr_block *block, const void *address, const cha
                  (void *)wr_span_start(span));
     case WR_SPAN_HEAD:
         wr_fatal("invalid %s of %p: it points into Weir's own descriptors", verb, address);
+    case WR_SPAN_OBJECT:
+        wr_fatal("invalid %s of %p: it points into a page of objects, and at none that is alive", verb, address);
     case WR_SPAN_LARGE:
     case WR_SPAN_LARGE_MORE:
         wr_fatal("invalid %s of interior pointer %p: it lies inside the block of %zu bytes at %p", verb, address,

@@ -16,6 +16,10 @@ enum wr_block_kind {
     WR_BLOCK_HUGE,
 };
 
+/** Set by the layer of objects: the name of the type of the object at `address`, and the bytes of it that may be used;
+ *  NULL if none is there. */
+extern const char *(*wr_block_namer)(const void *address, size_t *usable)WR_HIDDEN;
+
 struct wr_block {
     enum wr_block_kind kind;
     size_t size;            /* usable bytes */

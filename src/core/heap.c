@@ -26,6 +26,7 @@
 #include "base/option.h"
 #include "core/account.h"
 #include "core/purge.h"
+#include "core/typed.h"
 
 struct wr_stash wr_stash_none;
 
@@ -165,7 +166,7 @@ static void free_pages(struct wr_heap *heap, struct wr_span *span, uint16_t page
     wr_arena_note_slack(span);
 }
 
-/* ---- lists of spans -------------------------------------------------------------------------------------------- */
+/* ---- lists of spans ---------------------------------------------------------------------------------------------- */
 
 static enum wr_span_list list_for(const struct wr_span *span)
 {
@@ -223,6 +224,10 @@ static bool is_sound(struct wr_heap *heap, const struct wr_span *span)
 /** Puts a changed span where it belongs; one that is all free goes back to its arena. */
 static void relist(struct wr_heap *heap, struct wr_span *span)
 {
+    if (span->kind == WR_SPAN_OBJECT) {
+        wr_typed_relist(heap, span);
+        return;
+    }
     bool empty = span->free == WR_ALL_PAGES && span->busy == 0;
     wr_assert(is_sound(heap, span));
     enum wr_span_list list = empty ? WR_LIST_NONE : list_for(span);
@@ -234,7 +239,7 @@ static void relist(struct wr_heap *heap, struct wr_span *span)
         wr_arena_give_span(span);
 }
 
-/* ---- small pools ----------------------------------------------------------------------------------------------- */
+/* ---- small pools ------------------------------------------------------------------------------------------------- */
 
 /** Ends the process if the stash of a class does not hold as many blocks as it counts, or something else. pre: owner.
  */
@@ -450,7 +455,7 @@ static void *alloc_small(struct wr_heap *heap, unsigned class)
     return block;
 }
 
-/* ---- medium blocks --------------------------------------------------------------------------------------------- */
+/* ---- medium blocks ----------------------------------------------------------------------------------------------- */
 
 /** Blocks of the span that may be taken: free, and clear of pages that are being purged. */
 static uint64_t ready_blocks(const struct wr_span *span)
@@ -579,7 +584,7 @@ void wr_heap_free_medium(struct wr_span *span, void *block)
     unlock_and_check(heap);
 }
 
-/* ---- the stash ------------------------------------------------------------------------------------------------- */
+/* ---- the stash --------------------------------------------------------------------------------------------------- */
 
 /* For small classes a list, which the fast paths push to and pop from. For medium ones a stack, which others than the
  * owner's blocks may be in. */
@@ -759,7 +764,7 @@ bool wr_heap_stash_medium(struct wr_heap *heap, struct wr_span *span, void *bloc
     return true;
 }
 
-/* ---- frees into other heaps ------------------------------------------------------------------------------------ */
+/* ---- frees into other heaps -------------------------------------------------------------------------------------- */
 
 /* A parcel's blocks still count as live in their pool, so the pool stays while the parcel waits. */
 
@@ -820,7 +825,7 @@ void *wr_heap_alloc(struct wr_heap *heap, unsigned class, bool *zeroed)
     return wr_geometry_is_small(class) ? alloc_small(heap, class) : wr_heap_alloc_medium(heap, class, zeroed);
 }
 
-/* ---- housekeeping ---------------------------------------------------------------------------------------------- */
+/* ---- housekeeping ------------------------------------------------------------------------------------------------ */
 
 /** Frees the pool if others have freed all of its blocks. pre: lock; the pool is WAITING. */
 static void release_if_empty(struct wr_heap *heap, struct wr_span *span, struct wr_pool *pool)
@@ -962,7 +967,14 @@ void wr_heap_end_purge(struct wr_span *span, uint16_t pages, uint16_t gone)
     unlock(heap);
 }
 
-/* ---- checks ---------------------------------------------------------------------------------------------------- */
+/* ---- for pools of objects ---------------------------------------------------------------------------------------- */
+
+void wr_heap_lock(struct wr_heap *heap) { lock(heap); }
+void wr_heap_unlock(struct wr_heap *heap) { unlock_and_check(heap); }
+void wr_heap_use_page(struct wr_heap *heap, struct wr_span *span, uint16_t page) { use_page(heap, span, page); }
+void wr_heap_free_pages(struct wr_heap *heap, struct wr_span *span, uint16_t pages) { free_pages(heap, span, pages); }
+
+/* ---- checks ------------------------------------------------------------------------------------------------------ */
 
 /** Whether the waiting pools of a small span are waiting. Pools that somebody has claimed are on their way out. */
 static bool pools_wait(const struct wr_span *span)

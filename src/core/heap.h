@@ -175,6 +175,13 @@ void wr_heap_survey(struct wr_heap *heap);
 uint16_t wr_heap_begin_purge(struct wr_span *span);
 void wr_heap_end_purge(struct wr_span *span, uint16_t pages, uint16_t gone);
 
+/** For core/typed.c, whose pools lie in the heap's spans too: the lock, and pages that become used and free. Unlocking
+ *  does what the change of pages makes due. */
+void wr_heap_lock(struct wr_heap *heap);
+void wr_heap_unlock(struct wr_heap *heap);
+void wr_heap_use_page(struct wr_heap *heap, struct wr_span *span, uint16_t page);
+void wr_heap_free_pages(struct wr_heap *heap, struct wr_span *span, uint16_t pages);
+
 /** Checks every list and span of the heap, and, if the caller owns it, its stashes and every pool that waits; ends the
  *  process if something is wrong. pre: no lock is held. */
 void wr_heap_check(struct wr_heap *heap, bool owner);

@@ -26,7 +26,7 @@ static void unlock(void) { wr_unlock(&wr_arena_lock, WR_RANK_ARENA); }
 
 static int64_t pages_of(size_t size) { return (int64_t)(size >> WR_PAGE_SHIFT); }
 
-/* ---- the cache; all under the lock ----------------------------------------------------------------------------- */
+/* ---- the cache; all under the lock ------------------------------------------------------------------------------- */
 
 static void cache_push(struct wr_huge *huge)
 {
@@ -65,7 +65,7 @@ static struct wr_huge *cache_find(size_t size, size_t align)
     return best;
 }
 
-/* ---- records --------------------------------------------------------------------------------------------------- */
+/* ---- records ----------------------------------------------------------------------------------------------------- */
 
 static struct wr_huge *new_record(void)
 {
@@ -126,7 +126,7 @@ static bool withdraw(struct wr_huge *huge)
     return was;
 }
 
-/* ---- blocks ---------------------------------------------------------------------------------------------------- */
+/* ---- blocks ------------------------------------------------------------------------------------------------------ */
 
 /** Makes a mapping, held by nobody else, `size` bytes long. False if it cannot; then it is as it was. */
 static bool fit(struct wr_huge *huge, size_t size)

@@ -35,7 +35,7 @@ void wr_purge_init(void)
 
 bool wr_purge_zeroes(void) { return zeroes; }
 
-/* ---- the law --------------------------------------------------------------------------------------------------- */
+/* ---- the law ----------------------------------------------------------------------------------------------------- */
 
 /* Regret: what is purged and soon taken again was purged in vain, and cost more than it gained. A cycle is regretted if
  * more than a tenth of what went back came again. Building and dropping a few times is what programs do, and their
@@ -113,7 +113,7 @@ static void note_demand(void)
         store(&regret.demand, used);
 }
 
-/* ---- one batch ------------------------------------------------------------------------------------------------- */
+/* ---- one batch --------------------------------------------------------------------------------------------------- */
 
 /** What is being discarded: the ranges, and what to settle afterwards for each span. guarded by: purging (it is not on
  * the stack because threads with the smallest stacks free memory too). */
@@ -230,7 +230,7 @@ static size_t flush(void)
     return gone_pages;
 }
 
-/* ---- rounds ---------------------------------------------------------------------------------------------------- */
+/* ---- rounds ------------------------------------------------------------------------------------------------------ */
 
 static size_t excess(size_t keep)
 {

@@ -13,7 +13,7 @@
 #include "front/thread.h"
 #include "weir/weir.h"
 
-/* ---- memory is short ------------------------------------------------------------------------------------------- */
+/* ---- memory is short --------------------------------------------------------------------------------------------- */
 
 void *wr_no_memory(void)
 {
@@ -49,7 +49,7 @@ static size_t trim(struct wr_heap *self, size_t keep)
     return atomic_load_explicit(&wr_account.returned, memory_order_relaxed) - before;
 }
 
-/* ---- WEIR_CHECK ------------------------------------------------------------------------------------------------ */
+/* ---- WEIR_CHECK -------------------------------------------------------------------------------------------------- */
 
 /* A freed block is filled with a pattern, but for its first word, the link, and its second, which tells it from any
  * other: its own address, encoded. So a second free is found out, in whichever thread, and so is a write after the
@@ -88,7 +88,7 @@ static void guard_alloc(const struct wr_block *block, void *address)
     *mark_of(address) = 0;
 }
 
-/* ---- allocation ------------------------------------------------------------------------------------------------ */
+/* ---- allocation -------------------------------------------------------------------------------------------------- */
 
 /** What the special modes want to know of an allocation. */
 static void note_alloc(struct wr_heap *heap, size_t size, void *address)
@@ -214,7 +214,7 @@ int weir_posix_memalign(void **out, size_t alignment, size_t size)
     return 0;
 }
 
-/* ---- free ------------------------------------------------------------------------------------------------------ */
+/* ---- free -------------------------------------------------------------------------------------------------------- */
 
 _Atomic uint64_t wr_foreign_frees;
 
@@ -343,12 +343,15 @@ void weir_free_aligned_sized(void *block, size_t alignment, size_t size)
 size_t weir_usable_size(const void *address)
 {
     struct wr_block block = wr_block_look(address);
+    size_t object = 0;
+    if (block.kind == WR_BLOCK_INVALID && wr_block_namer != NULL)
+        wr_block_namer(address, &object);
     return block.kind == WR_BLOCK_FOREIGN   ? wr_emergency_size(address)
-           : block.kind == WR_BLOCK_INVALID ? 0
+           : block.kind == WR_BLOCK_INVALID ? object
                                             : block.size;
 }
 
-/* ---- realloc --------------------------------------------------------------------------------------------------- */
+/* ---- realloc ----------------------------------------------------------------------------------------------------- */
 
 /** A new block with the content of the old one, which is freed. */
 static void *move(void *old, size_t had, size_t size)
@@ -405,7 +408,7 @@ void *weir_reallocarray(void *block, size_t count, size_t size)
     return weir_realloc(block, total);
 }
 
-/* ---- return of memory ------------------------------------------------------------------------------------------ */
+/* ---- return of memory -------------------------------------------------------------------------------------------- */
 
 size_t weir_trim(size_t keep)
 {

@@ -11,6 +11,7 @@
 #include "core/huge.h"
 #include "core/meta.h"
 #include "core/purge.h"
+#include "core/typed.h"
 #include "core/registry.h"
 #include "front/thread.h"
 #include "weir/weir.h"
@@ -44,6 +45,17 @@ static WR_RACY void count_small(struct census *census, struct wr_span *span)
     }
 }
 
+static WR_RACY void count_objects(struct census *census, struct wr_span *span)
+{
+    for (unsigned left = (uint16_t)~span->free; left != 0; left &= left - 1) {
+        struct wr_typed *pool = (struct wr_typed *)wr_span_pool(span, wr_bits_first(left));
+        unsigned live = pool->live, remote = atomic_load_explicit(&pool->remote, memory_order_relaxed) >> 16;
+        census->class[span->class].blocks += live > remote ? live - remote : 0;
+        census->class[span->class].pages++;
+        census->pools++;
+    }
+}
+
 /** Blocks in use, of a span that may just be changing hands. */
 static WR_RACY unsigned medium_blocks(const struct wr_span *span)
 {
@@ -65,6 +77,9 @@ static WR_RACY void count_span(struct census *census, struct wr_span *span)
         census->class[span->class].blocks += medium_blocks(span);
         census->class[span->class].pages += WR_SPAN_PAGES - wr_bits_count(span->free);
         census->pools++;
+        break;
+    case WR_SPAN_OBJECT:
+        count_objects(census, span);
         break;
     case WR_SPAN_LARGE:
         census->large_blocks++;

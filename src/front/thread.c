@@ -44,7 +44,11 @@ static pthread_key_t exit_key;
 static bool have_exit_key;
 static _Atomic bool constructed; /* the library's constructor has run: messages can be written */
 
-/* ---- emergencies ----------------------------------------------------------------------------------------------- */
+static const struct wr_thread_hooks *_Atomic hooks; /* the layer of objects', once it is used */
+
+void wr_thread_hook(const struct wr_thread_hooks *hook) { atomic_store_explicit(&hooks, hook, memory_order_release); }
+
+/* ---- emergencies ------------------------------------------------------------------------------------------------- */
 
 enum { EMERGENCY_SIZE = 64 * 1024 };
 static _Alignas(4096) char emergency[EMERGENCY_SIZE];
@@ -107,13 +111,16 @@ void *wr_deferred_frees(void)
     return atomic_exchange_explicit(&deferred, NULL, memory_order_acquire);
 }
 
-/* ---- fork ------------------------------------------------------------------------------------------------------ */
+/* ---- fork -------------------------------------------------------------------------------------------------------- */
 
 /* fork runs these in the thread that forks; in the child it is the only one. The handlers are registered at the first
  * allocation, so they are nearly always the last before the fork and the first after it; handlers of others that run in
  * between may allocate all the same, since the locks nest meanwhile. */
 static void before_fork(void)
 {
+    const struct wr_thread_hooks *hook = atomic_load_explicit(&hooks, memory_order_acquire);
+    if (hook != NULL)
+        hook->fork_prepare();
     wr_lock_fork_prepare(&start_lock, WR_RANK_START);
     wr_lock_fork_prepare(&orphan_lock, WR_RANK_ORPHAN);
     wr_registry_fork_prepare();
@@ -121,20 +128,26 @@ static void before_fork(void)
 
 static void after_fork_in_parent(void)
 {
+    const struct wr_thread_hooks *hook = atomic_load_explicit(&hooks, memory_order_acquire);
     wr_registry_fork_done();
     wr_lock_fork_done(&orphan_lock, WR_RANK_ORPHAN);
     wr_lock_fork_done(&start_lock, WR_RANK_START);
+    if (hook != NULL)
+        hook->fork_done();
 }
 
 static void after_fork_in_child(void)
 {
     bool has_heap = wr_self != &wr_heap_none && wr_self != &wr_heap_gone && wr_self != &starting;
+    const struct wr_thread_hooks *hook = atomic_load_explicit(&hooks, memory_order_acquire);
     wr_registry_fork_child(has_heap ? wr_self : NULL);
     wr_purger_fork_child();
+    if (hook != NULL)
+        hook->fork_child();
     after_fork_in_parent();
 }
 
-/* ---- messages -------------------------------------------------------------------------------------------------- */
+/* ---- messages ---------------------------------------------------------------------------------------------------- */
 
 static void announce(void)
 {
@@ -168,12 +181,15 @@ static void speak(void)
         announce();
 }
 
-/* ---- threads come and go --------------------------------------------------------------------------------------- */
+/* ---- threads come and go ----------------------------------------------------------------------------------------- */
 
 /** Destructor of exit_key. What runs later in this thread, other destructors and the C library's own teardown, shares
  * the orphan heap. */
 static void thread_exit(void *heap)
 {
+    const struct wr_thread_hooks *hook = atomic_load_explicit(&hooks, memory_order_acquire);
+    if (hook != NULL)
+        hook->exit();
     wr_self = &starting; /* nobody enters while the heap changes hands, signal handlers neither */
     wr_registry_abandon(heap);
     wr_self = &wr_heap_gone;
@@ -241,7 +257,7 @@ bool wr_check_all(void)
     return sound;
 }
 
-/* ---- the process ----------------------------------------------------------------------------------------------- */
+/* ---- the process ------------------------------------------------------------------------------------------------- */
 
 /** Takes this library out of the LD_PRELOAD that programs started from here will see. */
 static void leave_preload(void)

@@ -31,6 +31,17 @@ void wr_warn_of_options(void);
 /** Runs every validator (core/check.h) with the calling thread's heap. */
 bool wr_check_all(void);
 
+/** What the layer of objects has to do when a thread exits (its heap is still its own), and around fork. */
+struct wr_thread_hooks {
+    void (*exit)(void);
+    void (*fork_prepare)(void);
+    void (*fork_done)(void);
+    void (*fork_child)(void); /* before fork_done */
+};
+
+/** From now on they are called. Once. */
+void wr_thread_hook(const struct wr_thread_hooks *hooks);
+
 /** Starts the library, once: options, geometry, fork handlers. Any thread, any time. */
 void wr_start(void);
 

@@ -19,6 +19,10 @@
 #include "os/os.h"
 
 enum wr_rank {
+    WR_RANK_WEAK,     /* weak references */
+    WR_RANK_SITE,     /* where objects were made */
+    WR_RANK_DOMAIN,   /* the threads' domains of objects */
+    WR_RANK_BIG,      /* large objects */
     WR_RANK_START,    /* the library starts */
     WR_RANK_ORPHAN,   /* use of the heap that serves threads without one */
     WR_RANK_REGISTRY, /* the list of heaps */

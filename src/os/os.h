@@ -79,6 +79,9 @@ uint64_t wr_os_now_ms(void);
 /** Whether the process has rights that it may drop: it runs as root, or was given more rights than its caller has. */
 bool wr_os_privileged(void);
 
+/** Nanoseconds of a monotonic clock that is exact. */
+uint64_t wr_os_now_ns(void);
+
 /** The calling thread's id as tools show it. */
 uint32_t wr_os_thread_id(void);
 

@@ -226,6 +226,16 @@ uint64_t wr_os_now_ms(void)
 
 bool wr_os_privileged(void) { return geteuid() == 0 || getauxval(AT_SECURE) != 0; }
 
+uint64_t wr_os_now_ns(void)
+{
+    struct timespec now;
+    int saved = errno;
+    if (clock_gettime(CLOCK_MONOTONIC, &now) != 0)
+        now = (struct timespec){0};
+    errno = saved;
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
 uint32_t wr_os_thread_id(void) { return (uint32_t)syscall(SYS_gettid); }
 
 size_t wr_os_resident(void)

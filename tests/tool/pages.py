@@ -10,7 +10,7 @@ import subprocess
 from harness import SOURCE, check, finish, scratch, skip, weir
 
 MAN = os.path.join(SOURCE, "man")
-PAGES = [os.path.join(MAN, name) for name in ("weir.1", "weir.7", "weir_malloc.3")]
+PAGES = [os.path.join(MAN, name) for name in ("weir.1", "weir.7", "weir_malloc.3", "weir_gc.3")]
 OWN = sorted(glob.glob(f"{MAN}/weir-*.1"))  # of commands that weir.1 says little of
 links = sorted(set(glob.glob(f"{MAN}/*.[0-9]")) - set(PAGES + OWN))
 
@@ -49,7 +49,7 @@ for page in PAGES + OWN:
     else:
         skip(f"{name}: man", "it is not installed")
 
-command_page, options_page, functions_page = map(text_of, PAGES)
+command_page, options_page, functions_page, gc_page = map(text_of, PAGES)
 commands = re.findall(r"^  ([a-z]+) ", weir("--help").stdout.split("Commands:")[1].split("Options:")[0], re.M)
 missing = [name for name in commands if f"weir {name}" not in command_page]
 check(commands and not missing, "weir(1) has every command", missing)
@@ -72,15 +72,22 @@ check(not wrong, "with the values that it takes", wrong)
 named = set(re.findall(r"^ +(WEIR_\w+)", options_page, re.M))
 check(named <= set(options), "and has none that is not there", named - set(options))
 
-functions = set()
-for header in glob.glob(f"{SOURCE}/include/weir/alloc.h"):
-    with open(header, encoding="utf-8") as file:
-        functions |= set(re.findall(r"WEIR_API[^;(]*?(weir_\w+)\(", file.read()))
-check(
-    functions and not [name for name in functions if f"{name}(" not in functions_page],
-    "weir_malloc(3) has every function",
-    functions - set(re.findall(r"weir_\w+", functions_page)),
-)
+def functions_of(*headers):
+    """The functions that headers declare for programs: a name that ends in _ is not for them."""
+    found = set()
+    for header in headers:
+        with open(f"{SOURCE}/include/weir/{header}", encoding="utf-8") as file:
+            text = file.read()
+        found |= set(re.findall(r"(?:WEIR_API|static inline)[^;({]*?(weir_\w+)\(", text))
+        found |= set(re.findall(r"#define (weir_\w+)\(", text))
+    return {name for name in found if not name.endswith("_")}
+
+
+DOCUMENTED = {"WEIR_MALLOC(3)": functions_of("alloc.h"), "WEIR_GC(3)": functions_of("gc.h", "object.h")}
+functions = set().union(*DOCUMENTED.values())
+for (title, named), page in zip(DOCUMENTED.items(), (functions_page, gc_page)):
+    missing = [name for name in sorted(named) if not re.search(rf"\b{name}\b", page)]
+    check(named and not missing, f"{title} has every function", missing)
 with open(f"{SOURCE}/include/weir/alloc.h", encoding="utf-8") as file:
     fields = re.findall(r"uint64_t (\w+);", file.read())
 check(fields and not [name for name in fields if name not in functions_page], "and every figure", fields)
@@ -90,7 +97,7 @@ os.makedirs(f"{scratch.name}/man/man3")
 for path in PAGES[2:] + links:
     shutil.copy(path, f"{scratch.name}/man/man3")
 pages = {os.path.basename(path)[:-2] for path in PAGES[2:] + links}
-check(pages == functions, "each function has a page", pages ^ functions)
+check(pages == functions | {"weir_gc"}, "each function has a page", pages ^ (functions | {"weir_gc"}))
 if shutil.which("man"):
     for name in sorted(pages):
         done = subprocess.run(
@@ -100,7 +107,8 @@ if shutil.which("man"):
             text=True,
             env={**os.environ, "MANPAGER": "cat", "LC_ALL": "C.UTF-8"},
         )
-        check("WEIR_MALLOC(3)" in done.stdout, f"man {name}", done.stderr)
+        title = next((title for title, named in DOCUMENTED.items() if name in named), "WEIR_GC(3)")
+        check(title in done.stdout, f"man {name}", done.stderr)
 else:
     skip("man finds each function", "it is not installed")
 finish()

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: MIT
+ * What the files of this layer share: the header's words, the threads' domains, large objects.
+ *
+ * A domain is a thread's objects: its kinds (core/typed.h), its large objects, its collector. When a thread exits its
+ * domain is an orphan until a thread takes over what is in it.
+ *
+ * The count, by its three highest bits:
+ *
+ *   0xx  own       1 and more: references; plain arithmetic by the owner thread alone. 0: no object
+ *   100  immortal  never written. Own counts overflow into it
+ *   101  pending   dead, and waiting to be buried: with the state's high half, the next one that waits
+ *   110  immortal  shared counts overflow into it
+ *   111  shared    minus the number of references; atomic. With WR_STATE_LOCAL: the owner's alone, but every change is
+ *                  to take the slow path */
+#ifndef WR_DOMAIN_H
+#define WR_DOMAIN_H
+
+#include "core/typed.h"
+#include "weir/gc.h"
+
+/* ---- the header -------------------------------------------------------------------------------------------------- */
+
+/** The state's low half: what holds of an object. The high half is 0 but while it is pending. */
+enum {
+    WR_STATE_FINALIZED = 1 << 0,  /* its finalizer has been called */
+    WR_STATE_FINALIZING = 1 << 1, /* and is running: the last reference is the library's */
+    WR_STATE_WEAK = 1 << 2,       /* the table of weak references knows it */
+    WR_STATE_LOCAL = 1 << 3,      /* see above */
+    WR_STATE_LOGGED = 1 << 4,
+    WR_STATE_SITE = 1 << 5,    /* the table of sites knows where it was made */
+    WR_STATE_GREY = 1 << 6,    /* being shared or made immortal: what it refers to comes later */
+    WR_STATE_DROPPED = 1 << 7, /* what it referred to has been released by the collector */
+    WR_STATE_SHARED = 1 << 8,  /* was shared */
+    WR_STATE_BIG = 1 << 9,     /* large */
+    WR_STATE_FLAGS = 0xffff
+};
+
+#define WR_COUNT_IMMORTAL ((int32_t)0x90000000)
+
+enum wr_sort { WR_SORT_OWN, WR_SORT_NONE, WR_SORT_SHARED, WR_SORT_IMMORTAL, WR_SORT_PENDING };
+
+WR_INLINE enum wr_sort wr_count_sort(int32_t count)
+{
+    if (count > 0)
+        return WR_SORT_OWN;
+    switch ((uint32_t)count >> 29) {
+    case 0:
+        return WR_SORT_NONE;
+    case 5:
+        return WR_SORT_PENDING;
+    case 7:
+        return WR_SORT_SHARED;
+    default:
+        return WR_SORT_IMMORTAL;
+    }
+}
+
+WR_INLINE struct wr_header *wr_header_of(const void *object)
+{
+    return (struct wr_header *)((uintptr_t)object - sizeof(struct wr_header));
+}
+WR_INLINE void *wr_object_of(struct wr_header *header) { return header + 1; }
+WR_INLINE int32_t wr_count(const struct wr_header *header) { return __atomic_load_n(&header->count, __ATOMIC_RELAXED); }
+WR_INLINE void wr_set_count(struct wr_header *header, int32_t count)
+{
+    __atomic_store_n(&header->count, count, __ATOMIC_RELAXED);
+}
+WR_INLINE uint32_t wr_state(const struct wr_header *header)
+{
+    return __atomic_load_n(&header->state, __ATOMIC_RELAXED);
+}
+WR_INLINE void wr_state_set(struct wr_header *header, uint32_t bits)
+{
+    __atomic_fetch_or(&header->state, bits, __ATOMIC_RELAXED);
+}
+WR_INLINE void wr_state_clear(struct wr_header *header, uint32_t bits)
+{
+    __atomic_fetch_and(&header->state, ~bits, __ATOMIC_RELAXED);
+}
+
+/** A header as one word. */
+WR_INLINE uint64_t wr_header_word(const struct wr_header *header)
+{
+    return __atomic_load_n((const uint64_t __attribute__((may_alias)) *)header, __ATOMIC_RELAXED);
+}
+/** That of an object of the thread's own with one reference, and nothing special. */
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define WR_HEADER_LAST UINT64_C(1)
+#else
+#define WR_HEADER_LAST (UINT64_C(1) << 32)
+#endif
+
+/** References to an object of the thread's own; 0 if it is none. */
+WR_INLINE unsigned wr_count_own(const struct wr_header *header)
+{
+    int32_t count = wr_count(header);
+    if (wr_likely(count >= 0))
+        return (unsigned)count;
+    return wr_count_sort(count) == WR_SORT_SHARED && (wr_state(header) & WR_STATE_LOCAL) != 0 ? 0u - (unsigned)count
+                                                                                              : 0;
+}
+
+/** References to a shared object; 0 if it is none. */
+WR_INLINE unsigned wr_count_shared(const struct wr_header *header)
+{
+    int32_t count = wr_count(header);
+    return wr_count_sort(count) == WR_SORT_SHARED && (wr_state(header) & WR_STATE_LOCAL) == 0 ? 0u - (unsigned)count
+                                                                                              : 0;
+}
+
+/* ---- large objects ----------------------------------------------------------------------------------------------- */
+
+/** An object that has a block of malloc's, since it does not fit into a quarter of a page. The block begins with 8
+ *  bytes that name this record, then the header. Records are never freed, recycled. guarded by: big lock, but for
+ *  `line` */
+struct wr_big {
+    void *object; /* NULL: a spare record */
+    const struct weir_type *type;
+    struct wr_domain *domain; /* whose */
+    struct wr_big *next, *prev;
+    size_t size;   /* of the object */
+    uint32_t slot; /* this record's number */
+    uint32_t line; /* as in struct wr_typed, but of the object alone. Owner */
+    bool young, frozen;
+};
+
+/* ---- domains ----------------------------------------------------------------------------------------------------- */
+
+enum wr_domain_status {
+    WR_DOMAIN_NONE,   /* of threads that have none */
+    WR_DOMAIN_RUNS,   /* a thread's */
+    WR_DOMAIN_ORPHAN, /* its thread has exited */
+    WR_DOMAIN_LOST,   /* its thread was not there any more after a fork, and may have been anywhere */
+    WR_DOMAIN_SPARE   /* empty */
+};
+
+struct wr_trace;
+struct wr_burial;
+
+/** A domain's collector. The owner's. Pages are those of cyclic types. */
+struct wr_gc {
+    bool running;           /* a pass, or a walk that passes must not disturb */
+    unsigned patience[2];   /* young, full: passes wait this many times their threshold */
+    size_t step;            /* growth, in pages, at which to look whether a pass is due */
+    size_t full_pages;      /* pages after the last full pass; less if there have been less since */
+    unsigned since_full;    /* young passes */
+    unsigned ns_per_object; /* what passes have taken lately */
+    struct wr_trace *trace; /* of the pass, or of the search that weir_gc_poll() has under way */
+    size_t refills;         /* owner.refills at the last pass over young pages */
+    size_t search_refills;  /* and when the last search began */
+    uint64_t search_ms;     /* when that was over */
+    struct weir_gc_stats stats;
+    void **garbage; /* owned references, from weir_malloc() */
+    size_t garbage_count, garbage_room;
+};
+
+enum { WR_BUCKETS = 256 };
+
+struct wr_domain {
+    struct wr_owner owner;              /* first */
+    struct wr_kind *bucket[WR_BUCKETS]; /* by key; the kind used last comes first. Ends with wr_kind_none. Owner */
+    struct wr_heap *heap;               /* for new kinds */
+    struct wr_big *bigs;                /* guarded by: big lock */
+    _Atomic size_t big_pages;           /* of those of cyclic types */
+    struct wr_gc gc;
+    _Atomic int status;           /* enum wr_domain_status; changes under: domain lock */
+    uint32_t thread;              /* whose, for messages */
+    struct wr_domain *next, *all; /* guarded by: domain lock. orphans or spares; every one */
+};
+
+/** A thread. All of it its own. */
+struct wr_thread {
+    struct wr_domain *domain; /* &wr_domain_none before its first object */
+    struct wr_burial *burial; /* somebody further up the stack buries what dies; NULL: nobody */
+};
+
+extern WR_TLS struct wr_thread wr_thread WR_HIDDEN;
+extern struct wr_domain wr_domain_none WR_HIDDEN;
+extern struct wr_kind wr_kind_none WR_HIDDEN;
+
+/** The key of a kind: of the type's own size, or of another class. */
+WR_INLINE uintptr_t wr_key(const struct weir_type *type) { return (uintptr_t)type; }
+WR_INLINE uintptr_t wr_key_var(const struct weir_type *type, unsigned class)
+{
+    return (uintptr_t)type ^ (uintptr_t)(class + 1) << 48;
+}
+WR_INLINE unsigned wr_key_bucket(uintptr_t key) { return (key >> 4 ^ key >> 12 ^ key >> 48) % WR_BUCKETS; }
+
+/** The calling thread's domain, made if need be. NULL when memory is short, or the thread is ending. */
+struct wr_domain *wr_domain_get(void);
+
+/** The kind of the domain's for blocks of `class`; NULL when memory is short. */
+struct wr_kind *wr_domain_kind(struct wr_domain *domain, const struct weir_type *type, uintptr_t key, unsigned class);
+
+/** Takes over what exited threads have left. */
+void wr_domain_adopt(struct wr_domain *domain);
+
+/** Whether there are orphans; a guess. */
+bool wr_domain_has_orphans(void);
+
+/** Takes blocks back that others have freed, for all kinds; puts the current pools aside if `aside`. pre: owner. */
+void wr_domain_tidy(struct wr_domain *domain, bool aside);
+
+/** Calls fn for each domain that there ever was; those made meanwhile may be missed. */
+void wr_domain_each(void (*fn)(struct wr_domain *domain, void *arg), void *arg);
+
+WR_INLINE struct wr_domain *wr_kind_domain(const struct wr_kind *kind)
+{
+    return (struct wr_domain *)wr_kind_owner(kind);
+}
+WR_INLINE const struct weir_type *wr_kind_type(const struct wr_kind *kind) { return kind->type; }
+
+/* ---- what an address is ------------------------------------------------------------------------------------------ */
+
+/** Where an object lies: in a pool, or it is large. Both NULL: it is none. */
+struct wr_place {
+    struct wr_typed *pool;
+    struct wr_big *big;
+};
+
+/** The pool of a header, or NULL if that does not lie in one. */
+WR_INLINE struct wr_typed *wr_pool_of(const struct wr_header *header)
+{
+    if (wr_unlikely(!wr_map_is_known(header)))
+        return NULL;
+    struct wr_typed *pool = wr_hide(wr_typed_of(header));
+    return wr_likely(pool->is_typed) ? pool : NULL;
+}
+
+/** The record of a large object, NULL if the address is none. */
+struct wr_big *wr_big_of(const struct wr_header *header);
+
+WR_INLINE struct wr_place wr_place_of(const struct wr_header *header)
+{
+    struct wr_typed *pool = wr_pool_of(header);
+    return (struct wr_place){pool, pool == NULL ? wr_big_of(header) : NULL};
+}
+
+/** The same for any address: whether a living object starts there. */
+bool wr_place_find(const void *address, struct wr_place *place);
+
+WR_INLINE const struct weir_type *wr_place_type(struct wr_place place)
+{
+    return place.pool != NULL ? wr_kind_type(place.pool->kind) : place.big != NULL ? place.big->type : NULL;
+}
+WR_INLINE struct wr_domain *wr_place_domain(struct wr_place place)
+{
+    return place.pool != NULL ? wr_kind_domain(place.pool->kind) : place.big->domain;
+}
+
+/** Calls visit for each owning pointer of an object. */
+void wr_object_visit(void *object, const struct weir_type *type, weir_visit_fn visit, void *arg);
+
+/** A large object: its header, count 1, zeroed; NULL when memory is short. */
+struct wr_header *wr_big_new(struct wr_domain *domain, const struct weir_type *type, size_t size);
+/** Any thread. */
+void wr_big_free(struct wr_big *big);
+/** All of the domain's go to another. pre: owner, or nobody is. */
+void wr_big_hand_over(struct wr_domain *from, struct wr_domain *to);
+/** Whether there has ever been one. */
+bool wr_big_any(void);
+/** Calls fn for each, under the big lock. */
+void wr_big_each(struct wr_domain *domain, void (*fn)(struct wr_big *big, void *arg), void *arg);
+
+/* ---- other files' ------------------------------------------------------------------------------------------------ */
+
+/** Drops a reference of the library's own, as weir_unref() does. */
+void wr_object_unref(void *object);
+
+/** Frees the block of an object that nothing is left to be done for but this. */
+void wr_object_free(struct wr_typed *pool, struct wr_header *header);
+
+/** What whoever buries the dead has yet to do; on its stack. References that dead objects held wait to be dropped, the
+ *  last one first. Where there is no room they are dropped at once, and what dies by it is linked through its
+ *  header. */
+enum { WR_BURIAL_ROOM = 64 };
+struct wr_burial {
+    unsigned waiting;
+    struct wr_header *linked;
+    void *drop[WR_BURIAL_ROOM];
+};
+
+/** What dies in between is buried at the end, whatever waits further up. Returns that, for the end. */
+struct wr_burial *wr_burial_begin(struct wr_burial *burial);
+void wr_burial_end(struct wr_burial *outer);
+
+/** Ends the process: `header` was to be used, and is no living object of the caller's. */
+void wr_object_misuse(const struct wr_header *header, const char *verb) WR_NORETURN WR_COLD;
+
+/** gc.c: when the process makes its first object; before weir_new() takes more memory; at a thread's end. */
+void wr_gc_start(void);
+void wr_gc_before_new(struct wr_domain *domain);
+void wr_gc_at_exit(struct wr_domain *domain);
+bool wr_gc_is_stressed(void);
+/** A pool that the domain's collector has notes on has gone. */
+void wr_gc_forget(struct wr_owner *owner, uint32_t line);
+/** Ends a search that weir_gc_poll() has under way: something else wants the pools' lines. */
+void wr_gc_drop_search(struct wr_domain *domain);
+
+/** weak.c: what refers weakly to a dying object no longer does; callbacks are called. */
+void wr_weak_sever(void *object);
+/** The same for many: those that lie in a dying object themselves get no callback; the others are linked to *list. */
+void wr_weak_detach(void *object, bool (*is_dying)(const void *address, void *arg), void *arg, struct weir_weak **list);
+void wr_weak_call(struct weir_weak *list);
+void wr_weak_fork_prepare(void);
+void wr_weak_fork_done(void);
+
+/** log.c: where objects were made, and lines for those that are logged. */
+void wr_site_add(void *object, const char *file, int line);
+void wr_site_remove(void *object);
+bool wr_site_find(const void *object, const char **file, int *line);
+void wr_site_each(void (*fn)(const void *object, const char *file, int line, void *arg), void *arg);
+void wr_site_fork_prepare(void);
+void wr_site_fork_done(void);
+void wr_log_change(const void *object, const char *what, long count, const char *file, int line, const void *caller);
+
+/** scope.c: frees the thread's stack of scopes. */
+void wr_scope_end_thread(void);
+
+#endif

@@ -1,0 +1,850 @@
+/* SPDX-License-Identifier: MIT
+ * The collector's passes: what they do to what is dead, and when they run. trace.h has how the dead are found.
+ *
+ * A pass holds a reference to each of the dead from when they are known until all of them have been cleared, so that
+ * nothing of a dead structure is freed while finalizers, callbacks and clear functions look at the rest of it, and so
+ * that an object's count alone decides whether it is freed: one that somebody has a reference to after all lives on.
+ * Nothing is taken from a pass that lacks memory half-way: until the dead are known nothing has been changed.
+ *
+ * Takes no lock of its own but `watch.lock`'s, around the table of those who want to be told. */
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/option.h"
+#include "base/text.h"
+#include "front/thread.h"
+#include "object/trace.h"
+
+enum {
+    YOUNG_BYTES = 1 << 20, /* default threshold of young passes */
+    FULL_PERCENT = 50,     /* and of full ones */
+    FULL_LEAST = 4 << 20,  /* growth below which there is no full pass */
+    YOUNG_SHARE = 32,      /* a young pass waits for growth by at least this fraction of what there is */
+    PATIENCE_MOST = 4,
+    WATCHERS = 16,
+};
+
+/* Settings of the process; relaxed. */
+static struct {
+    _Atomic bool disabled;
+    _Atomic unsigned debug, percent;
+    _Atomic size_t young;
+} settings = {.debug = WEIR_GC_DEBUG_UNCOLLECTABLE, .percent = FULL_PERCENT, .young = YOUNG_BYTES};
+
+static struct {
+    struct wr_lock lock;
+    struct watcher {
+        weir_gc_fn fn;
+        void *arg;
+    } watcher[WATCHERS];
+    _Atomic unsigned count; /* written under the lock */
+} watch;
+
+#define LOAD(setting) atomic_load_explicit(&(setting), memory_order_relaxed)
+#define STORE(setting, value) atomic_store_explicit(&(setting), (value), memory_order_relaxed)
+
+void weir_gc_enable(void) { STORE(settings.disabled, false); }
+void weir_gc_disable(void) { STORE(settings.disabled, true); }
+bool weir_gc_is_enabled(void) { return !LOAD(settings.disabled); }
+void weir_gc_set_debug(unsigned flags) { STORE(settings.debug, flags); }
+unsigned weir_gc_get_debug(void) { return LOAD(settings.debug); }
+bool wr_gc_is_stressed(void) { return (LOAD(settings.debug) & WEIR_GC_DEBUG_STRESS) != 0; }
+
+void wr_gc_start(void)
+{
+    enum { LEAK_WORD = 1 << 5 }; /* the option's words are in the order of the bits, then "leak" */
+    unsigned words = (unsigned)wr_options.gc_debug;
+    if ((words & LEAK_WORD) != 0)
+        words = (words & ~(unsigned)LEAK_WORD) | WEIR_GC_DEBUG_LEAK;
+    if (words != 0)
+        STORE(settings.debug, words | WEIR_GC_DEBUG_UNCOLLECTABLE);
+}
+
+/* ---- those who want to be told ----------------------------------------------------------------------------------- */
+
+static int find_watcher(weir_gc_fn fn, void *arg)
+{
+    for (unsigned i = 0; i < LOAD(watch.count); i++)
+        if (watch.watcher[i].fn == fn && watch.watcher[i].arg == arg)
+            return (int)i;
+    return -1;
+}
+
+int weir_gc_on(weir_gc_fn fn, void *arg)
+{
+    int result = 0;
+    wr_lock(&watch.lock, WR_RANK_DOMAIN);
+    unsigned count = LOAD(watch.count);
+    if (find_watcher(fn, arg) >= 0)
+        result = -EEXIST;
+    else if (count == WATCHERS)
+        result = -ENOSPC;
+    else
+        watch.watcher[count] = (struct watcher){fn, arg};
+    if (result == 0)
+        STORE(watch.count, count + 1);
+    wr_unlock(&watch.lock, WR_RANK_DOMAIN);
+    return result;
+}
+
+int weir_gc_off(weir_gc_fn fn, void *arg)
+{
+    wr_lock(&watch.lock, WR_RANK_DOMAIN);
+    int found = find_watcher(fn, arg);
+    unsigned count = LOAD(watch.count);
+    if (found >= 0) {
+        memmove(&watch.watcher[found], &watch.watcher[found + 1],
+                (count - 1 - (unsigned)found) * sizeof watch.watcher[0]);
+        STORE(watch.count, count - 1);
+    }
+    wr_unlock(&watch.lock, WR_RANK_DOMAIN);
+    return found >= 0 ? 0 : -ENOENT;
+}
+
+static void tell(enum weir_gc_phase phase, const struct weir_gc_info *info)
+{
+    struct watcher watcher[WATCHERS];
+    if (LOAD(watch.count) == 0)
+        return;
+    wr_lock(&watch.lock, WR_RANK_DOMAIN);
+    unsigned count = LOAD(watch.count);
+    memcpy(watcher, watch.watcher, sizeof watcher);
+    wr_unlock(&watch.lock, WR_RANK_DOMAIN);
+    for (unsigned i = 0; i < count; i++)
+        watcher[i].fn(phase, info, watcher[i].arg);
+}
+
+/* ---- garbage that is kept ---------------------------------------------------------------------------------------- */
+
+static bool make_garbage_room(struct wr_gc *gc, size_t more)
+{
+    if (gc->garbage_count + more <= gc->garbage_room)
+        return true;
+    size_t room = wr_max(gc->garbage_count + more, gc->garbage_room * 2);
+    void **garbage = weir_reallocarray(gc->garbage, room, sizeof *garbage);
+    if (garbage == NULL)
+        return false;
+    gc->garbage = garbage;
+    gc->garbage_room = room;
+    return true;
+}
+
+int weir_gc_garbage_each(weir_gc_each_fn fn, void *arg)
+{
+    struct wr_gc *gc = &wr_thread.domain->gc;
+    int result = 0;
+    for (size_t i = 0; i < gc->garbage_count && result == 0; i++)
+        result = fn(gc->garbage[i], arg);
+    return result;
+}
+
+size_t weir_gc_garbage_count(void) { return wr_thread.domain->gc.garbage_count; }
+
+void weir_gc_garbage_clear(void)
+{
+    struct wr_gc *gc = &wr_thread.domain->gc;
+    void **garbage = gc->garbage;
+    size_t count = gc->garbage_count;
+    if (count == 0)
+        return;
+    gc->garbage = NULL;
+    gc->garbage_count = gc->garbage_room = 0;
+    for (size_t i = 0; i < count; i++)
+        weir_unref(garbage[i]);
+    weir_free(garbage);
+}
+
+/* ---- what is done to the dead ------------------------------------------------------------------------------------ */
+
+/** A pass under way. */
+struct pass {
+    struct wr_domain *domain;
+    struct wr_trace *trace;
+    long dead, revived, kept;
+    bool careful; /* a finalizer or a callback is to be called */
+    bool called;  /* something of the program's has run since the dead were found */
+    unsigned debug;
+    struct weir_weak *weak;
+};
+
+static void say(const char *what, const void *object, const struct weir_type *type)
+{
+    const char *file;
+    int line;
+    if ((wr_state(wr_header_of(object)) & WR_STATE_SITE) != 0 && wr_site_find(object, &file, &line))
+        wr_message("gc: %s: object %p of type \"%s\", made at %s:%d", what, object, type->name, file, line);
+    else
+        wr_message("gc: %s: object %p of type \"%s\"", what, object, type->name);
+}
+
+static void hold(struct wr_trace *trace WR_UNUSED, uint32_t place WR_UNUSED, void *object, void *arg WR_UNUSED)
+{
+    struct wr_header *header = wr_header_of(object);
+    int32_t count = wr_count(header);
+    if (wr_likely(count > 0))
+        wr_set_count(header, (int32_t)((uint32_t)count + 1));
+    else
+        __atomic_fetch_sub(&header->count, 1, __ATOMIC_RELAXED);
+}
+
+/** Gives up what hold() took, of an object that lives: it has another reference. */
+static void let_live(struct wr_header *header)
+{
+    int32_t count = wr_count(header);
+    if (count > 0)
+        wr_set_count(header, count - 1);
+    else
+        __atomic_fetch_add(&header->count, 1, __ATOMIC_RELAXED);
+}
+
+/** Whether a weak reference lies in an object that is dead. */
+static bool lies_in_dead(const void *address, void *arg)
+{
+    struct wr_trace *trace = arg;
+    const struct wr_typed *pool = wr_pool_of(address);
+    if (pool != NULL) {
+        unsigned index = pool->line != 0 ? wr_typed_index(pool->kind, address) : UINT_MAX;
+        return index < pool->kind->blocks && trace->found[(pool->line << WR_LINE_SHIFT) + index] == WR_WHITE;
+    }
+    for (uint32_t i = 0; i < trace->bigs; i++) {
+        uint32_t place = (trace->big_line << WR_LINE_SHIFT) + i;
+        const struct wr_big *big = trace->big[i];
+        if (trace->found[place] == WR_WHITE && big->line == place &&
+            (size_t)((const char *)address - (const char *)big->object) < big->size)
+            return true;
+    }
+    return false;
+}
+
+static void detach_weak(struct wr_trace *trace, uint32_t place WR_UNUSED, void *object, void *arg)
+{
+    struct pass *pass = arg;
+    if (wr_unlikely((wr_state(wr_header_of(object)) & WR_STATE_WEAK) != 0))
+        wr_weak_detach(object, lies_in_dead, trace, &pass->weak);
+}
+
+static void finalize(struct wr_trace *trace, uint32_t place, void *object, void *arg)
+{
+    struct pass *pass = arg;
+    struct wr_header *header = wr_header_of(object);
+    const struct weir_type *type = wr_trace_type(trace, place);
+    if (type->finalize == NULL || (wr_state(header) & WR_STATE_FINALIZED) != 0)
+        return;
+    wr_state_set(header, WR_STATE_FINALIZED);
+    pass->called = true;
+    pass->domain->gc.stats.finalized++;
+    type->finalize(object);
+}
+
+static void revive(struct pass *pass)
+{
+    struct wr_trace *trace = pass->trace;
+    for (uint32_t l = 1; l < trace->lines; l++)
+        for (unsigned i = 0; i < trace->line[l].objects; i++) {
+            uint32_t place = (l << WR_LINE_SHIFT) + i;
+            if (trace->own[place] == 0 || trace->found[place] != WR_BLACK)
+                continue;
+            trace->own[place] = 0;
+            let_live(wr_header_of(wr_trace_object(trace, place)));
+            pass->revived++;
+        }
+}
+
+/** Those of the held that are not white are no longer to be told from others: forgets the others. */
+static void keep_white_only(struct wr_trace *trace)
+{
+    for (uint32_t place = WR_LINE; place < trace->lines << WR_LINE_SHIFT; place++)
+        if (trace->found[place] != WR_WHITE)
+            trace->own[place] = 0;
+}
+
+/** Finalizers and callbacks have run: finds out who still is dead. */
+static void look_again(struct pass *pass)
+{
+    struct wr_trace *trace = pass->trace;
+    keep_white_only(trace);
+    wr_trace_recount(trace);
+    if (trace->failed) {
+        /* All are kept, finalized as they are; the next pass finds them again. */
+        for (uint32_t place = WR_LINE; place < trace->lines << WR_LINE_SHIFT; place++)
+            trace->found[place] = WR_BLACK;
+    } else {
+        wr_trace_compare(trace, 1, trace->lines, 1);
+        while (wr_trace_mark(trace, SIZE_MAX))
+            continue;
+    }
+    revive(pass);
+}
+
+static void clear_visited(void *object, void *arg WR_UNUSED) { weir_unref(object); }
+
+static void clear(struct wr_trace *trace, uint32_t place, void *object, void *arg WR_UNUSED)
+{
+    const struct weir_type *type = wr_trace_type(trace, place);
+    if (wr_unlikely(type->clear != NULL))
+        type->clear(object);
+    for (unsigned i = 0; i < type->nrefs; i++)
+        weir_clear((void **)(void *)((char *)object + type->refs[i]));
+    if (wr_unlikely(type->clear == NULL && type->traverse != NULL)) {
+        wr_state_set(wr_header_of(object), WR_STATE_DROPPED);
+        type->traverse(object, clear_visited, NULL);
+    }
+}
+
+/** Gives up the pass's own reference, the last one. If it is not, the object is kept for the program to see. */
+static void let_go(struct wr_trace *trace, uint32_t place, void *object, void *arg)
+{
+    struct pass *pass = arg;
+    struct wr_header *header = wr_header_of(object);
+    unsigned count = trace->shared ? wr_count_shared(header) : wr_count_own(header);
+    if (wr_likely(count == 1)) {
+        wr_object_unref(object);
+        return;
+    }
+    pass->kept++;
+    if ((pass->debug & WEIR_GC_DEBUG_UNCOLLECTABLE) != 0)
+        wr_message(
+            "gc: uncollectable: object %p of type \"%s\" has %u references after all that referred to it has been "
+            "cleared: a traverse function visits what its object does not own, or a clear function leaves it; it "
+            "is kept, cleared",
+            object, wr_trace_type(trace, place)->name, count - 1);
+    if (make_garbage_room(&pass->domain->gc, 1))
+        pass->domain->gc.garbage[pass->domain->gc.garbage_count++] = object;
+    else
+        let_live(header);
+}
+
+/** Whether nothing of the program's is called for an object that is released once it has been finalized. */
+static bool is_plain(const struct weir_type *type)
+{
+    return type->clear == NULL && type->traverse == NULL && type->dealloc == NULL;
+}
+
+static bool all_are_plain(const struct wr_trace *trace)
+{
+    for (uint32_t l = 1; l < trace->lines; l++)
+        if (trace->line[l].pool == NULL ? l >= trace->big_line : !is_plain(wr_kind_type(trace->line[l].pool->kind)))
+            return false;
+    return !trace->shared;
+}
+
+/* Plain objects among nothing but plain ones are freed without a look at what they have of their own kind: all of them
+ * go, and nobody sees it. First what they refer to outside is dropped; it is buried when all of them are gone. */
+
+static void leave_plain(struct wr_trace *trace, uint32_t place, void *object, void *arg WR_UNUSED)
+{
+    const struct wr_kind *kind = trace->line[place >> WR_LINE_SHIFT].pool->kind;
+    const struct wr_header *header = wr_header_of(object);
+    for (unsigned i = 0; i < kind->nrefs; i++) {
+        void *other = *(void **)(void *)((char *)object + kind->refs[i]);
+        uint32_t to = other != NULL ? wr_trace_place(trace, other) : 0;
+        if (other != NULL && (to == 0 || trace->found[to] != WR_WHITE))
+            wr_object_unref(other);
+    }
+    if (wr_unlikely((header->state & WR_STATE_SITE) != 0))
+        wr_site_remove(object);
+    if (wr_unlikely((header->state & WR_STATE_WEAK) != 0))
+        wr_weak_sever(object);
+}
+
+static void free_one(struct wr_trace *trace, uint32_t place, void *object, void *arg WR_UNUSED)
+{
+    wr_object_free(trace->line[place >> WR_LINE_SHIFT].pool, wr_header_of(object));
+}
+
+/** Whether all that is alive in the pool of a line, its first, is white. */
+static bool is_all_white(const struct wr_trace *trace, uint32_t l)
+{
+    const struct wr_typed *pool = trace->line[l].pool;
+    unsigned white = 0;
+    for (uint32_t place = l << WR_LINE_SHIFT, end = place + pool->kind->blocks; place < end; place++)
+        white += trace->found[place] == WR_WHITE;
+    return white == pool->live;
+}
+
+static void free_plain(struct wr_trace *trace)
+{
+    struct wr_heap *heap = wr_enter();
+    for (uint32_t l = 1; l < trace->lines; l++) {
+        struct wr_typed *pool = trace->line[l].pool;
+        if (pool != NULL && trace->line[l].first == 0 && pool != pool->kind->current && is_all_white(trace, l))
+            wr_typed_discard(pool); /* and its lines are struck out */
+    }
+    if (heap != NULL)
+        wr_leave(heap);
+    wr_trace_white(trace, free_one, NULL);
+}
+
+static void save(struct wr_trace *trace WR_UNUSED, uint32_t place WR_UNUSED, void *object, void *arg)
+{
+    struct wr_gc *gc = &((struct pass *)arg)->domain->gc;
+    gc->garbage[gc->garbage_count++] = object;
+}
+
+/** Counts the dead, and looks whether something is to be called for one. */
+static void survey(struct wr_trace *trace, uint32_t place, void *object, void *arg)
+{
+    struct pass *pass = arg;
+    uint32_t state = wr_state(wr_header_of(object));
+    pass->dead++;
+    pass->careful |= (state & WR_STATE_WEAK) != 0 ||
+                     (wr_trace_type(trace, place)->finalize != NULL && (state & WR_STATE_FINALIZED) == 0);
+    if (wr_unlikely((pass->debug & WEIR_GC_DEBUG_COLLECTABLE) != 0))
+        say("collectable", object, wr_trace_type(trace, place));
+}
+
+static void count_white(struct wr_trace *trace WR_UNUSED, uint32_t place WR_UNUSED, void *object WR_UNUSED, void *arg)
+{
+    ++*(size_t *)arg;
+}
+
+/** Weak references to the dead are cleared, the dead finalized; who still is dead after that stays white. */
+static void prepare(struct pass *pass)
+{
+    wr_trace_white(pass->trace, detach_weak, pass);
+    pass->called = pass->weak != NULL;
+    wr_weak_call(pass->weak);
+    wr_trace_white(pass->trace, finalize, pass);
+    if (pass->called)
+        look_again(pass);
+}
+
+/** The white objects of the trace are dead: sees them off. -ENOMEM: nothing has been changed. */
+static int bury(struct pass *pass)
+{
+    struct wr_trace *trace = pass->trace;
+    struct wr_burial burial, *outer;
+    bool save_all = (pass->debug & WEIR_GC_DEBUG_SAVEALL) != 0, plain = !save_all && all_are_plain(trace);
+    size_t count = 0;
+    if (save_all) {
+        wr_trace_white(trace, count_white, &count);
+        if (!make_garbage_room(&pass->domain->gc, count))
+            return -ENOMEM;
+    }
+    outer = wr_burial_begin(&burial);
+    wr_trace_white(trace, survey, pass);
+    if (!plain || pass->careful) {
+        wr_trace_white(trace, hold, pass);
+        prepare(pass);
+    }
+    if (plain) {
+        wr_trace_white(trace, leave_plain, NULL);
+        free_plain(trace);
+    } else if (save_all) {
+        wr_trace_white(trace, save, pass);
+    } else {
+        wr_trace_white(trace, clear, pass);
+        wr_burial_end(NULL);
+        wr_trace_white(trace, let_go, pass);
+        wr_burial_begin(&burial);
+    }
+    wr_burial_end(outer);
+    return 0;
+}
+
+/* ---- passes ------------------------------------------------------------------------------------------------------ */
+
+void wr_gc_forget(struct wr_owner *owner, uint32_t line)
+{
+    struct wr_domain *domain = (struct wr_domain *)owner;
+    if (domain->gc.trace != NULL)
+        wr_trace_forget(domain->gc.trace, line);
+}
+
+void wr_gc_drop_search(struct wr_domain *domain)
+{
+    if (domain->gc.trace != NULL)
+        wr_trace_end(domain->gc.trace);
+    domain->gc.trace = NULL;
+}
+
+/** The trace's pools have been looked at: they are young no more, but for those that still receive objects. */
+static void grow_up(struct wr_trace *trace)
+{
+    for (uint32_t l = 1; l < trace->lines; l++) {
+        struct wr_typed *pool = trace->line[l].pool;
+        if (pool != NULL && trace->line[l].first == 0 && pool->kind->current != pool)
+            wr_typed_span(pool)->young &= (uint16_t)~wr_typed_bit(pool);
+    }
+    for (uint32_t i = 0; i < trace->bigs; i++)
+        trace->big[i]->young = false;
+}
+
+static size_t pages_of(const struct wr_domain *domain)
+{
+    return domain->owner.pages + LOAD(((struct wr_domain *)(uintptr_t)domain)->big_pages);
+}
+
+/** Growth, in pages, that a pass of the generation waits for; SIZE_MAX: none comes. */
+static size_t due_at(const struct wr_domain *domain, int generation)
+{
+    const struct wr_gc *gc = &domain->gc;
+    size_t young = LOAD(settings.young), percent = LOAD(settings.percent), growth;
+    if (LOAD(settings.disabled) || (generation == WEIR_GC_YOUNG ? young : percent) == 0)
+        return SIZE_MAX;
+    if (generation == WEIR_GC_YOUNG)
+        growth = wr_max(young >> WR_PAGE_SHIFT, domain->owner.low / YOUNG_SHARE);
+    else
+        growth = wr_max(FULL_LEAST >> WR_PAGE_SHIFT, gc->full_pages * percent / 100);
+    return wr_max(growth, 1) * gc->patience[generation];
+}
+
+/** Sets when weir_new() is to look again. */
+static void set_step(struct wr_domain *domain)
+{
+    struct wr_gc *gc = &domain->gc;
+    size_t pages = pages_of(domain), grown = pages > gc->full_pages ? pages - gc->full_pages : 0;
+    size_t young = due_at(domain, WEIR_GC_YOUNG), full = due_at(domain, WEIR_GC_FULL);
+    domain->owner.low = pages;
+    gc->step = wr_min(young, full == SIZE_MAX ? full : full > grown ? full - grown : 0);
+}
+
+static void judge(struct wr_gc *gc, int generation, uint64_t visited, long collected)
+{
+    bool paid = (uint64_t)collected * 8 >= visited;
+    gc->patience[generation] = paid ? 1 : (unsigned)wr_min(gc->patience[generation] * 2, PATIENCE_MOST);
+}
+
+static void keep_books(const struct pass *pass, struct weir_gc_info *info, uint64_t start_ns)
+{
+    struct wr_gc *gc = &pass->domain->gc;
+    struct weir_gc_stats *stats = &gc->stats;
+    uint64_t ns = wr_os_now_ns() - start_ns, visited = pass->trace->visited;
+    info->collected = pass->dead - pass->revived - pass->kept;
+    info->uncollectable = pass->kept;
+    info->time_ns = ns;
+    *(info->generation == WEIR_GC_FULL ? &stats->full : &stats->young) += 1;
+    stats->visited += visited;
+    stats->collected += (uint64_t)info->collected;
+    stats->revived += (uint64_t)pass->revived;
+    stats->uncollectable += (uint64_t)pass->kept;
+    stats->time_ns += ns;
+    stats->longest_ns = wr_max(stats->longest_ns, ns);
+    stats->last_ns = ns;
+    stats->last_visited = visited;
+    stats->last_collected = (uint64_t)info->collected;
+    if (visited >= 1000)
+        gc->ns_per_object = (unsigned)((gc->ns_per_object * 3 + wr_min(ns / visited, 1000) + 3) / 4);
+    if ((pass->debug & WEIR_GC_DEBUG_STATS) != 0)
+        wr_message("gc: %s pass%s: %lu objects looked at, %ld collected, %ld revived, %ld uncollectable, %lu.%03lu ms",
+                   info->generation == WEIR_GC_FULL ? "full" : "young", info->polled ? " (polled)" : "",
+                   (unsigned long)visited, info->collected, pass->revived, info->uncollectable,
+                   (unsigned long)(ns / 1000000), (unsigned long)(ns / 1000 % 1000));
+}
+
+/** The dead among what is wanted are found and buried. pre: not running. */
+static long run(struct wr_domain *domain, const struct wr_trace_want *want, bool polled)
+{
+    struct wr_gc *gc = &domain->gc;
+    struct weir_gc_info info = {.generation = want->generation, .polled = polled};
+    struct pass pass = {.domain = domain, .debug = LOAD(settings.debug)};
+    long result = -ENOMEM;
+    gc->running = true;
+    tell(WEIR_GC_START, &info);
+    wr_gc_drop_search(domain);
+    uint64_t start_ns = wr_os_now_ns();
+    size_t refills = domain->owner.refills;
+    struct wr_trace *trace = pass.trace = wr_trace_begin(want);
+    if (trace != NULL) {
+        gc->trace = trace;
+        wr_trace_count(trace, 1, trace->lines);
+        if (!trace->failed) {
+            pass.kept += wr_trace_compare(trace, 1, trace->lines, -1);
+            pass.dead += pass.kept;
+            while (wr_trace_mark(trace, SIZE_MAX))
+                continue;
+            grow_up(trace);
+            gc->refills = trace->partial ? gc->refills : refills;
+            result = bury(&pass);
+        }
+        if (result == 0) {
+            keep_books(&pass, &info, start_ns);
+            judge(gc, want->generation, trace->visited, info.collected);
+            result = info.collected + info.uncollectable;
+        }
+        gc->trace = NULL;
+        wr_trace_end(trace);
+    }
+    if (want->generation == WEIR_GC_FULL)
+        gc->full_pages = pages_of(domain);
+    gc->since_full = want->generation == WEIR_GC_FULL ? 0 : gc->since_full + 1;
+    set_step(domain);
+    tell(WEIR_GC_STOP, &info);
+    gc->running = false;
+    return result;
+}
+
+static long collect(struct wr_domain *domain, int generation)
+{
+    struct wr_trace_want want = {.domain = domain, .generation = generation, .most = SIZE_MAX};
+    if (generation == WEIR_GC_FULL)
+        wr_domain_adopt(domain);
+    wr_domain_tidy(domain, false);
+    return run(domain, &want, false);
+}
+
+long weir_gc_collect(int generation)
+{
+    if (generation != WEIR_GC_YOUNG && generation != WEIR_GC_FULL)
+        return -EINVAL;
+    if (wr_thread.domain == &wr_domain_none && !wr_domain_has_orphans())
+        return 0;
+    struct wr_domain *domain = wr_domain_get();
+    if (domain == NULL)
+        return -ENOMEM;
+    if (domain->gc.running)
+        return -EBUSY;
+    long found = collect(domain, generation);
+    if (generation == WEIR_GC_FULL) {
+        wr_domain_tidy(domain, true);
+        weir_trim(0);
+    }
+    return found;
+}
+
+void wr_gc_before_new(struct wr_domain *domain)
+{
+    struct wr_gc *gc = &domain->gc;
+    size_t pages = pages_of(domain), low = domain->owner.low;
+    if (wr_unlikely(wr_gc_is_stressed()) && !gc->running && weir_gc_is_enabled()) {
+        collect(domain, WEIR_GC_FULL);
+        return;
+    }
+    if (wr_likely(pages < low + gc->step) || gc->running)
+        return;
+    gc->full_pages = wr_min(gc->full_pages, low);
+    size_t full = due_at(domain, WEIR_GC_FULL), young = due_at(domain, WEIR_GC_YOUNG);
+    if (full != SIZE_MAX && pages - gc->full_pages >= full)
+        collect(domain, WEIR_GC_FULL);
+    else if (young != SIZE_MAX && pages - low >= young)
+        collect(domain, WEIR_GC_YOUNG);
+    else
+        gc->step = wr_min(young, full);
+}
+
+void wr_gc_at_exit(struct wr_domain *domain)
+{
+    struct wr_trace_want want = {.domain = domain, .generation = WEIR_GC_FULL, .most = SIZE_MAX};
+    if (!domain->gc.running && pages_of(domain) > 0)
+        run(domain, &want, false);
+    wr_gc_drop_search(domain);
+}
+
+/* ---- shared objects ---------------------------------------------------------------------------------------------- */
+
+static void set_trace(struct wr_domain *domain, void *trace)
+{
+    if (trace != NULL)
+        wr_gc_drop_search(domain);
+    domain->gc.trace = trace;
+}
+
+static void drain(struct wr_domain *domain, void *arg WR_UNUSED)
+{
+    if (LOAD(domain->status) != WR_DOMAIN_LOST)
+        wr_owner_drain(&domain->owner);
+}
+
+long weir_gc_collect_shared(void)
+{
+    struct wr_domain *domain = wr_domain_get();
+    struct wr_trace_want want = {.generation = WEIR_GC_FULL, .shared = true, .frozen = true, .most = SIZE_MAX};
+    struct pass pass = {.domain = domain, .debug = LOAD(settings.debug)};
+    struct weir_gc_info info = {.generation = WEIR_GC_FULL};
+    long result = -ENOMEM;
+    if (domain == NULL)
+        return -ENOMEM;
+    if (domain->gc.running)
+        return -EBUSY;
+    domain->gc.running = true;
+    tell(WEIR_GC_START, &info);
+    wr_domain_each(drain, NULL);
+    uint64_t start_ns = wr_os_now_ns();
+    wr_domain_each(set_trace, NULL);
+    wr_gc_drop_search(domain);
+    struct wr_trace *trace = pass.trace = wr_trace_begin(&want);
+    if (trace != NULL) {
+        wr_domain_each(set_trace, trace);
+        wr_trace_count(trace, 1, trace->lines);
+        if (!trace->failed) {
+            pass.kept += wr_trace_compare(trace, 1, trace->lines, -1);
+            pass.dead += pass.kept;
+            while (wr_trace_mark(trace, SIZE_MAX))
+                continue;
+            result = bury(&pass);
+        }
+        if (result == 0) {
+            keep_books(&pass, &info, start_ns);
+            result = info.collected + info.uncollectable;
+        }
+        wr_domain_each(set_trace, NULL);
+        wr_trace_end(trace);
+    }
+    wr_domain_each(drain, NULL);
+    tell(WEIR_GC_STOP, &info);
+    domain->gc.running = false;
+    weir_trim(0);
+    return result;
+}
+
+/* ---- polling ----------------------------------------------------------------------------------------------------- */
+
+enum {
+    PIECE = 256,            /* lines, or objects in grey lines, between looks at the clock */
+    SEARCH_AGAIN_MS = 1000, /* a search begins so long after the last where no page has been taken since */
+};
+
+/** Objects that a budget is good for. */
+static size_t affordable(const struct wr_gc *gc, uint64_t ns) { return (size_t)(ns / wr_max(gc->ns_per_object, 1)); }
+
+/** Passes over some young pools at a time; true if the time was up before all were done. */
+static bool poll_young(struct wr_domain *domain, uint64_t end_ns)
+{
+    struct wr_gc *gc = &domain->gc;
+    if (gc->refills == domain->owner.refills)
+        return false;
+    for (uint64_t now; (now = wr_os_now_ns()) < end_ns;) {
+        size_t most = wr_max(affordable(gc, (end_ns - now) / 2) / 128, 1);
+        struct wr_trace_want want = {.domain = domain, .generation = WEIR_GC_YOUNG, .most = most};
+        if (run(domain, &want, true) < 0)
+            return true;
+        if (gc->refills == domain->owner.refills)
+            return false;
+    }
+    return true;
+}
+
+static bool search_is_due(const struct wr_domain *domain)
+{
+    const struct wr_gc *gc = &domain->gc;
+    return pages_of(domain) > 0 &&
+           (gc->search_refills != domain->owner.refills || wr_os_now_ms() - gc->search_ms >= SEARCH_AGAIN_MS);
+}
+
+/** One piece of the search for candidates. */
+static void search_on(struct wr_trace *trace)
+{
+    uint32_t to = (uint32_t)wr_min(trace->cursor + PIECE, trace->lines);
+    switch (trace->search) {
+    case WR_SEARCH_COUNT:
+        wr_trace_count(trace, trace->cursor, to);
+        break;
+    case WR_SEARCH_COMPARE:
+        wr_trace_guess(trace, trace->cursor, to);
+        break;
+    default:
+        if (!wr_trace_mark(trace, PIECE * 8))
+            trace->search = WR_SEARCH_DONE;
+        return;
+    }
+    trace->cursor = to;
+    if (to == trace->lines) {
+        trace->cursor = 1;
+        trace->search++;
+    }
+}
+
+/** What the search has left white is asked about again, at one go, and what is dead is buried. */
+static long prove(struct wr_domain *domain, struct wr_trace *trace, uint64_t budget_ns)
+{
+    struct wr_gc *gc = &domain->gc;
+    struct weir_gc_info info = {.generation = WEIR_GC_FULL, .polled = true};
+    struct pass pass = {.domain = domain, .trace = trace, .debug = LOAD(settings.debug)};
+    size_t white = 0;
+    wr_trace_white(trace, count_white, &white);
+    if (white == 0 || white > affordable(gc, budget_ns)) {
+        gc->step = white == 0 ? gc->step : 0;
+        return 0;
+    }
+    long result = 0;
+    tell(WEIR_GC_START, &info);
+    uint64_t start_ns = wr_os_now_ns();
+    wr_trace_recount(trace);
+    if (trace->failed) {
+        result = -ENOMEM;
+    } else {
+        pass.kept = wr_trace_compare(trace, 1, trace->lines, 0);
+        pass.dead = pass.kept;
+        while (wr_trace_mark(trace, SIZE_MAX))
+            continue;
+        result = bury(&pass);
+    }
+    if (result == 0)
+        keep_books(&pass, &info, start_ns);
+    tell(WEIR_GC_STOP, &info);
+    return result;
+}
+
+static long poll_search(struct wr_domain *domain, uint64_t end_ns, uint64_t budget_ns)
+{
+    struct wr_gc *gc = &domain->gc;
+    struct wr_trace_want want = {.domain = domain, .generation = WEIR_GC_FULL, .most = SIZE_MAX};
+    if (gc->trace == NULL) {
+        if (!search_is_due(domain))
+            return 0;
+        gc->search_refills = domain->owner.refills;
+        gc->trace = wr_trace_begin(&want);
+        if (gc->trace == NULL)
+            return -ENOMEM;
+        gc->trace->cursor = 1;
+    }
+    while (gc->trace->search != WR_SEARCH_DONE && !gc->trace->failed) {
+        if (wr_os_now_ns() >= end_ns)
+            return 1;
+        search_on(gc->trace);
+    }
+    long result = gc->trace->failed ? -ENOMEM : prove(domain, gc->trace, budget_ns);
+    wr_gc_drop_search(domain);
+    gc->search_ms = wr_os_now_ms();
+    return result;
+}
+
+int weir_gc_poll(uint64_t budget_ns)
+{
+    struct wr_domain *domain = wr_thread.domain;
+    uint64_t start_ns = wr_os_now_ns(), end_ns = start_ns + budget_ns;
+    if (domain == &wr_domain_none)
+        return 0;
+    if (domain->gc.running)
+        return -EBUSY;
+    wr_domain_tidy(domain, false);
+    if (domain->gc.trace == NULL && poll_young(domain, end_ns))
+        return 1;
+    domain->gc.running = true;
+    long result = poll_search(domain, end_ns, budget_ns);
+    domain->gc.running = false;
+    domain->gc.stats.polls++;
+    domain->gc.stats.longest_ns = wr_max(domain->gc.stats.longest_ns, wr_os_now_ns() - start_ns);
+    return (int)result;
+}
+
+/* ---- settings, figures ------------------------------------------------------------------------------------------- */
+
+void weir_gc_set_threshold(const struct weir_gc_threshold *threshold)
+{
+    STORE(settings.young, threshold->young);
+    STORE(settings.percent, threshold->percent);
+    wr_thread.domain->gc.step = 0; /* others find out at their next look */
+}
+
+void weir_gc_get_threshold(struct weir_gc_threshold *out)
+{
+    *out = (struct weir_gc_threshold){.young = LOAD(settings.young), .percent = LOAD(settings.percent)};
+}
+
+static size_t to_bytes(size_t pages) { return pages > SIZE_MAX >> WR_PAGE_SHIFT ? SIZE_MAX : pages << WR_PAGE_SHIFT; }
+
+void weir_gc_get_count(struct weir_gc_count *out)
+{
+    const struct wr_domain *domain = wr_thread.domain;
+    const struct wr_gc *gc = &domain->gc;
+    size_t pages = pages_of(domain), low = wr_min(domain->owner.low, pages), full = wr_min(gc->full_pages, low);
+    *out = (struct weir_gc_count){.young = to_bytes(pages - low), .full = to_bytes(pages - full)};
+    if (domain == &wr_domain_none)
+        return;
+    out->young_due = to_bytes(due_at(domain, WEIR_GC_YOUNG));
+    out->full_due = to_bytes(due_at(domain, WEIR_GC_FULL));
+    out->passes = gc->since_full;
+}

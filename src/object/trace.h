@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT
+ * The collector's notes on the objects that a pass looks at, and the two questions it asks: which of them does nobody
+ * but they themselves refer to, and what do the others reach?
+ *
+ * Each object has a byte in each of two dense arrays, and no page of objects is written to. Pools get lines of 64 bytes
+ * of both, so an object's place follows from its pool's `line` and its number in the pool. `own` is its count when it
+ * was looked at, `found` the references from others of them that were found; then, in the same byte, its colour.
+ *
+ * What is written down may be outdated by the time it is used, when weir_gc_poll() goes on after the program has run: a
+ * pool that has gone is struck out (wr_trace_forget), an object that has gone, or come, is noticed when it is to be
+ * looked into. Then the answer is a guess, and what it names dead is asked about again, at one go. */
+#ifndef WR_TRACE_H
+#define WR_TRACE_H
+
+#include "object/domain.h"
+
+enum { WR_LINE_SHIFT = 6, WR_LINE = 1 << WR_LINE_SHIFT };
+
+/** What `found` says of an object once all references have been found. */
+enum wr_colour {
+    WR_WHITE = 0,    /* nobody outside refers to it, and nothing that is known to live */
+    WR_COUNTS = 254, /* below: a count (while counting). Counts that reach this go on in the table `more` */
+    WR_GREY = 254,   /* lives; what it refers to has not been looked at */
+    WR_BLACK = 255,  /* lives, or is nothing to look at */
+};
+
+/** 64 objects of a pool, or large ones. */
+struct wr_line {
+    struct wr_typed *pool; /* NULL: it has gone; or the line is of large objects */
+    uint32_t next;         /* the next grey line */
+    uint16_t first;        /* number of the line's first object in its pool */
+    uint8_t objects;
+    uint8_t is_grey; /* in the queue of grey lines */
+};
+
+enum { WR_TRACE_QUEUE = 64, WR_TRACE_AHEAD = 8 };
+
+struct wr_trace {
+    uint8_t *own, *found; /* by place */
+    struct wr_line *line; /* [0] is none */
+    struct wr_big **big;  /* by place, less that of the first */
+    uint32_t lines, big_line, bigs;
+    bool shared;     /* of shared objects, by their counts */
+    bool only_small; /* there is no large object in the process */
+    bool failed;     /* memory was short */
+    bool partial;    /* there may be more pools than were wanted */
+    uint64_t visited;
+
+    uint32_t grey_first, grey_last; /* queue of grey lines */
+    struct wr_more {                /* what `found` could not hold; open addressing */
+        uint32_t place, count;
+    } * more;
+    size_t more_room, more_count;
+
+    unsigned queue_first, queue_last; /* they only grow */
+    struct wr_spot {
+        void *object;
+        uint32_t place;
+    } queue[WR_TRACE_QUEUE]; /* grey objects, reached lately */
+
+    struct wr_spot note[WR_TRACE_AHEAD]; /* references whose colour is yet to be looked at */
+    unsigned notes;                      /* since there was none */
+
+    /* weir_gc_poll()'s progress */
+    enum wr_search { WR_SEARCH_COUNT, WR_SEARCH_COMPARE, WR_SEARCH_MARK, WR_SEARCH_DONE } search;
+    uint32_t cursor;
+};
+
+/** Which pools. */
+struct wr_trace_want {
+    struct wr_domain *domain; /* NULL: all of them */
+    int generation;           /* WEIR_GC_YOUNG, _FULL, _OLD */
+    bool all_types;           /* acyclic ones, too */
+    bool frozen;              /* frozen ones, too */
+    bool shared;              /* count references to shared objects, not to the owner's own */
+    size_t most;              /* pools, about; SIZE_MAX: all */
+};
+
+/** Notes for the pools that are wanted; NULL when memory is short. Pools have at most one line each at a time: nothing
+ *  else may be under way in the domain. pre: owner. */
+struct wr_trace *wr_trace_begin(const struct wr_trace_want *want);
+void wr_trace_end(struct wr_trace *trace);
+
+/** The pool at `line` has gone. */
+void wr_trace_forget(struct wr_trace *trace, uint32_t line);
+
+/** The large object at a place, NULL if it has gone. */
+WR_INLINE struct wr_big *wr_trace_big(const struct wr_trace *trace, uint32_t place)
+{
+    struct wr_big *big = trace->big[place - (trace->big_line << WR_LINE_SHIFT)];
+    return big->line == place && big->object != NULL ? big : NULL;
+}
+
+/** The object at a place, NULL if there is none (any more). */
+WR_INLINE void *wr_trace_object(const struct wr_trace *trace, uint32_t place)
+{
+    const struct wr_line *line = &trace->line[place >> WR_LINE_SHIFT];
+    if (wr_likely(line->pool != NULL))
+        return wr_object_of(wr_typed_at(line->pool, line->first + (place & (WR_LINE - 1))));
+    struct wr_big *big = place >> WR_LINE_SHIFT < trace->big_line ? NULL : wr_trace_big(trace, place);
+    return big != NULL ? big->object : NULL;
+}
+
+/** The type of an object that is there. */
+WR_INLINE const struct weir_type *wr_trace_type(const struct wr_trace *trace, uint32_t place)
+{
+    const struct wr_line *line = &trace->line[place >> WR_LINE_SHIFT];
+    return wr_likely(line->pool != NULL) ? wr_kind_type(line->pool->kind) : wr_trace_big(trace, place)->type;
+}
+
+uint32_t wr_trace_big_place(const struct wr_trace *trace, const struct wr_header *header);
+
+/** The place of an object, 0 if it is not among them. */
+WR_INLINE uint32_t wr_trace_place(const struct wr_trace *trace, const void *object)
+{
+    const struct wr_header *header = wr_header_of(object);
+    if (object == NULL)
+        return 0;
+    const struct wr_typed *pool = wr_pool_of(header);
+    if (wr_unlikely(pool == NULL))
+        return trace->bigs > 0 ? wr_trace_big_place(trace, header) : 0;
+    return pool->line == 0 ? 0 : (pool->line << WR_LINE_SHIFT) + wr_typed_index(pool->kind, header);
+}
+
+/** References to the object at a place that have been found. pre: nothing has been coloured yet. */
+uint64_t wr_trace_found(const struct wr_trace *trace, uint32_t place);
+
+/** Counts what objects of lines [from, to) refer to. */
+void wr_trace_count(struct wr_trace *trace, uint32_t from, uint32_t to);
+
+/** The same from white objects to white objects only, anew; those that are gone become black. */
+void wr_trace_recount(struct wr_trace *trace);
+
+/** Colours objects of lines [from, to): grey what has references that were not found, white the rest; what has fewer
+ *  than were found is grey, and reported. Returns the number of those. `held` is -1; after a recount, where what was
+ *  black stays so, the number of references of the pass's own that each of the others has. */
+unsigned wr_trace_compare(struct wr_trace *trace, uint32_t from, uint32_t to, int held);
+
+/** The same for notes that may be outdated: where they contradict each other nothing is reported. */
+void wr_trace_guess(struct wr_trace *trace, uint32_t from, uint32_t to);
+
+/** Looks into grey objects, some `most` of them; false once there are none. */
+bool wr_trace_mark(struct wr_trace *trace, size_t most);
+
+/** Which of 8 colours are `colour`: the high bit of each such byte, and perhaps of some behind the first. */
+WR_INLINE uint64_t wr_trace_find(const uint8_t *found, enum wr_colour colour)
+{
+    uint64_t word, ones = UINT64_C(0x0101010101010101);
+    __builtin_memcpy(&word, found, sizeof word);
+    word ^= ones * colour;
+    word = (word - ones) & ~word & (ones << 7);
+    return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? word : __builtin_bswap64(word);
+}
+
+/** Calls fn for each white object of a line. */
+WR_INLINE void wr_trace_white_line(struct wr_trace *trace, uint32_t l,
+                                   void (*fn)(struct wr_trace *, uint32_t place, void *object, void *arg), void *arg)
+{
+    const struct wr_line *line = &trace->line[l];
+    const uint8_t *found = &trace->found[l << WR_LINE_SHIFT];
+    for (unsigned i = 0; i < WR_LINE; i += 8) {
+        if (wr_trace_find(found + i, WR_WHITE) == 0)
+            continue;
+        for (unsigned j = i; j < i + 8 && j < line->objects; j++) {
+            void *object = found[j] == WR_WHITE ? wr_trace_object(trace, (l << WR_LINE_SHIFT) + j) : NULL;
+            if (object != NULL)
+                fn(trace, (l << WR_LINE_SHIFT) + j, object, arg);
+        }
+    }
+}
+
+/** Calls fn for each white object. It may release the object. */
+WR_INLINE void wr_trace_white(struct wr_trace *trace,
+                              void (*fn)(struct wr_trace *, uint32_t place, void *object, void *arg), void *arg)
+{
+    for (uint32_t l = 1; l < trace->lines; l++)
+        wr_trace_white_line(trace, l, fn, arg);
+}
+
+#endif

@@ -1,0 +1,1061 @@
+/* SPDX-License-Identifier: MIT
+ * The collector: cases of CPython's test_gc, test_weakref and test_finalization that have a meaning in C, by their
+ * names; random graphs against a naive idea of what can be reached; wrong types; no memory; what it says and shows. */
+#include "support.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <weir/weir.h>
+
+TestSuite(gc, .timeout = 240);
+
+struct node {
+    struct node *left, *right;
+    long value;
+};
+
+static int finalized;
+static void count_finalized(void *object WR_UNUSED) { finalized++; }
+
+static const struct weir_type node_type = {
+    .name = "node", .size = sizeof(struct node), WEIR_REFS(struct node, left, right)};
+static const struct weir_type final_type = {
+    .name = "final", .size = sizeof(struct node), WEIR_REFS(struct node, left, right), .finalize = count_finalized};
+
+static struct node *make(const struct weir_type *type)
+{
+    struct node *node = weir_new(type);
+    must(node != NULL, "no memory for an object");
+    return node;
+}
+
+static uint64_t alive(void)
+{
+    struct weir_gc_stats stats;
+    weir_gc_get_stats(&stats);
+    return stats.objects;
+}
+
+static void must_collect(long expected)
+{
+    long found = weir_gc_collect(WEIR_GC_FULL);
+    must(found == expected, "%ld were found unreachable, not %ld", found, expected);
+}
+
+/** A cycle of n objects, dropped. */
+static void drop_cycle(const struct weir_type *type, int n)
+{
+    struct node *first = make(type), *last = first;
+    for (int i = 1; i < n; i++) {
+        last->left = make(type);
+        last = last->left;
+    }
+    last->left = first; /* the reference that we had */
+}
+
+/** What is written to standard error while fn runs. */
+static const char *said_by(void (*fn)(void))
+{
+    static char said[65536];
+    char path[] = "/tmp/weir-gc-XXXXXX";
+    int file = mkstemp(path), saved = dup(STDERR_FILENO);
+    unlink(path);
+    dup2(file, STDERR_FILENO);
+    fn();
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    ssize_t n = pread(file, said, sizeof said - 1, 0);
+    said[n > 0 ? n : 0] = '\0';
+    close(file);
+    return said;
+}
+
+/* ---- test_gc ----------------------------------------------------------------------------------------------------- */
+
+Test(gc, test_list)
+{
+    struct node *a = make(&node_type);
+    a->left = weir_ref(a);
+    must_collect(0);
+    weir_unref(a);
+    must_collect(1);
+    must(alive() == 0, "%lu are alive", alive());
+}
+
+Test(gc, test_tuple_of_two)
+{
+    for (int n = 1; n < 300; n += 37) {
+        drop_cycle(&node_type, n);
+        must_collect(n);
+    }
+}
+
+Test(gc, test_instance_whose_cycle_hangs_on_another)
+{
+    struct node *a = make(&node_type), *b = make(&node_type);
+    a->left = weir_ref(a);
+    a->right = b;
+    b->left = make(&node_type); /* what a dead cycle keeps goes with it */
+    weir_unref(a);
+    must_collect(3);
+}
+
+Test(gc, test_method_both_ways_and_a_live_one_between)
+{
+    struct node *a = make(&node_type), *b = make(&node_type), *c = make(&node_type);
+    weir_set(&a->left, b);
+    weir_set(&b->left, a);
+    weir_set(&b->right, c);
+    weir_set(&c->right, a); /* c is held: all live */
+    weir_unref(a);
+    weir_unref(b);
+    must_collect(0);
+    must(c->right->left->left == c->right, "the cycle was touched");
+    weir_unref(c);
+    must_collect(3);
+}
+
+Test(gc, test_finalizer)
+{
+    finalized = 0;
+    drop_cycle(&final_type, 10);
+    drop_cycle(&node_type, 5);
+    must_collect(15);
+    must(finalized == 10, "%d finalized", finalized);
+}
+
+Test(gc, test_collect_generations)
+{
+    must(weir_gc_collect(-1) == -EINVAL && weir_gc_collect(2) == -EINVAL, "generations that are none");
+    struct node *old = make(&node_type);
+    old->left = weir_ref(old);
+    for (int i = 0; i < 1000; i++)
+        weir_unref(make(&node_type));
+    weir_gc_freeze(); /* so that the page is not current any more */
+    weir_gc_unfreeze();
+    must_collect(0);
+    weir_unref(old);
+    must(weir_gc_collect(WEIR_GC_YOUNG) == 0, "a young pass looked at an old page");
+    must_collect(1);
+    drop_cycle(&node_type, 3);
+    must(weir_gc_collect(WEIR_GC_YOUNG) == 3, "a young cycle was not found by a young pass");
+}
+
+Test(gc, test_get_count_and_thresholds)
+{
+    struct weir_gc_threshold threshold, was;
+    struct weir_gc_count count;
+    weir_gc_get_threshold(&was);
+    must(was.young == 1u << 20 && was.percent == 50, "defaults: %zu, %u", was.young, was.percent);
+    threshold = (struct weir_gc_threshold){.young = 64 * 1024, .percent = 0};
+    weir_gc_set_threshold(&threshold);
+    struct node *list = NULL;
+    struct weir_gc_stats stats;
+    for (int i = 0; i < 1000; i++) {
+        struct node *node = make(&node_type);
+        node->left = list;
+        list = node;
+    }
+    weir_gc_get_count(&count);
+    must(count.young > 0 && count.young_due >= 64 * 1024 && count.full_due == SIZE_MAX, "%zu %zu", count.young,
+         count.young_due);
+    for (int i = 0; i < 100000; i++)
+        drop_cycle(&node_type, 1);
+    weir_gc_get_stats(&stats);
+    must(stats.young > 0 && stats.collected > 90000, "%lu passes, %lu collected", stats.young, stats.collected);
+    weir_unref(list);
+    weir_gc_set_threshold(&was);
+}
+
+Test(gc, test_disable)
+{
+    struct weir_gc_stats stats;
+    weir_gc_disable();
+    must(!weir_gc_is_enabled(), "enabled");
+    for (int i = 0; i < 200000; i++)
+        drop_cycle(&node_type, 1);
+    weir_gc_get_stats(&stats);
+    must(stats.young + stats.full == 0 && stats.objects == 200000, "%lu passes", stats.young + stats.full);
+    weir_gc_enable();
+    must(weir_gc_is_enabled(), "not enabled");
+    must_collect(200000);
+}
+
+Test(gc, test_growth_is_bounded_where_passes_find_little_for_long)
+{
+    struct node *list = NULL;
+    struct weir_gc_stats stats;
+    for (int i = 0; i < 300000; i++) { /* passes find nothing, and become rare */
+        struct node *node = make(&node_type);
+        node->left = list;
+        list = node;
+    }
+    uint64_t most = 0;
+    for (int i = 0; i < 3000000; i++) {
+        drop_cycle(&node_type, 1);
+        if (i % 10000 == 0) {
+            weir_gc_get_stats(&stats);
+            most = wr_max(most, stats.objects);
+        }
+    }
+    must(most < 300000 * 3 + (16u << 20) / 32, "%lu objects at once", most);
+    weir_unref(list);
+}
+
+Test(gc, test_is_tracked)
+{
+    static const struct weir_type atom_type = {.name = "atom", .size = 8, .flags = WEIR_ACYCLIC};
+    struct node *a = make(&node_type);
+    void *atom = weir_new(&atom_type);
+    must(weir_gc_is_tracked(a) && !weir_gc_is_tracked(atom), "tracked");
+    weir_gc_freeze();
+    must(!weir_gc_is_tracked(a), "tracked although frozen");
+    weir_gc_unfreeze();
+    weir_share(a);
+    must(!weir_gc_is_tracked(a), "tracked although shared");
+    weir_unref(a);
+    weir_unref(atom);
+}
+
+static struct node *global;
+static void revive(void *object)
+{
+    finalized++;
+    weir_set(&global, object);
+}
+static const struct weir_type phoenix_type = {
+    .name = "phoenix", .size = sizeof(struct node), WEIR_REFS(struct node, left, right), .finalize = revive};
+
+Test(gc, test_is_finalized)
+{
+    finalized = 0;
+    struct node *a = make(&phoenix_type);
+    a->left = weir_ref(a);
+    must(!weir_gc_is_finalized(a), "finalized");
+    weir_unref(a);
+    must_collect(0); /* revived */
+    must(weir_gc_is_finalized(a) && global == a && a->left == a && finalized == 1, "not whole");
+    weir_clear(&global);
+    must_collect(1);
+    must(finalized == 1, "finalized twice");
+}
+
+Test(gc, test_resurrection_does_not_block_cleanup_of_other_objects)
+{
+    finalized = 0;
+    struct node *phoenix = make(&phoenix_type);
+    phoenix->left = weir_ref(phoenix);
+    phoenix->right = make(&node_type); /* lives on with it */
+    weir_unref(phoenix);
+    drop_cycle(&node_type, 1000);
+    must_collect(1000);
+    must(global == phoenix && weir_refcount(phoenix->right) == 1, "what a revived object refers to has gone");
+    weir_clear(&global);
+    must_collect(2);
+}
+
+Test(gc, test_resurrection_is_transitive)
+{
+    struct node *a = make(&phoenix_type), *b = make(&node_type);
+    a->left = b;
+    b->left = make(&node_type);
+    b->left->left = weir_ref(b);
+    b->right = weir_ref(a);
+    weir_unref(a);
+    must_collect(0);
+    must(alive() == 3 && global->left->left->left == global->left, "not whole");
+    weir_clear(&global);
+    must_collect(3);
+}
+
+Test(gc, test_weakref_callbacks_of_reachable_ones_run)
+{
+    struct weir_weak weak;
+    static int calls;
+    struct node *a = make(&node_type), *got;
+    void count(struct weir_weak * w WR_UNUSED, void *arg) { *(int *)arg += 1; }
+    a->left = weir_ref(a);
+    weir_weak_init(&weak, a, count, &calls);
+    weir_unref(a);
+    must_collect(1);
+    got = weir_weak_get(&weak);
+    must(calls == 1 && got == NULL, "%d calls", calls);
+    weir_weak_fini(&weak);
+}
+
+struct weak_node {
+    struct weak_node *next;
+    struct weir_weak weak;
+};
+static void fini_weak(void *object) { weir_weak_fini(&((struct weak_node *)object)->weak); }
+static const struct weir_type weak_node_type = {
+    .name = "weak node", .size = sizeof(struct weak_node), WEIR_REFS(struct weak_node, next), .dealloc = fini_weak};
+
+Test(gc, test_weakref_callbacks_of_trash_do_not_run)
+{
+    static int calls;
+    void count(struct weir_weak * w WR_UNUSED, void *arg WR_UNUSED) { calls++; }
+    struct weak_node *a = weir_new(&weak_node_type), *b = weir_new(&weak_node_type);
+    a->next = b;
+    weir_set(&b->next, a);
+    weir_weak_init(&a->weak, b, count, NULL);
+    weir_weak_init(&b->weak, a, count, NULL);
+    weir_unref(a);
+    must_collect(2);
+    must(calls == 0, "the callback of a weak reference in garbage ran");
+}
+
+static struct weir_weak from_finalizer;
+static void look_by_weak(void *object WR_UNUSED)
+{
+    struct node *got = weir_weak_get(&from_finalizer);
+    must(got == NULL, "a finalizer in garbage found garbage by a weak reference");
+    finalized++;
+}
+static const struct weir_type looking_type = {
+    .name = "looking", .size = sizeof(struct node), WEIR_REFS(struct node, left, right), .finalize = look_by_weak};
+
+Test(gc, test_weakrefs_are_cleared_before_finalizers)
+{
+    finalized = 0;
+    struct node *a = make(&looking_type);
+    a->left = make(&looking_type);
+    weir_set(&a->left->left, a);
+    weir_weak_init(&from_finalizer, a->left, NULL, NULL);
+    weir_unref(a);
+    must_collect(2);
+    must(finalized == 2, "%d", finalized);
+}
+
+static void collect_inside(void *object WR_UNUSED)
+{
+    must(weir_gc_collect(WEIR_GC_FULL) == -EBUSY, "a pass within a pass");
+    must(weir_gc_poll(1000000) == -EBUSY, "a poll within a pass");
+    finalized++;
+}
+static const struct weir_type nesting_type = {
+    .name = "nesting", .size = sizeof(struct node), WEIR_REFS(struct node, left, right), .finalize = collect_inside};
+
+Test(gc, test_re_entry)
+{
+    finalized = 0;
+    drop_cycle(&nesting_type, 2);
+    must_collect(2);
+    must(finalized == 2, "%d", finalized);
+}
+
+static void collect_in_release(void *object WR_UNUSED)
+{
+    drop_cycle(&node_type, 100);
+    must(weir_gc_collect(WEIR_GC_FULL) == 100, "a pass within a release");
+    finalized++;
+}
+static const struct weir_type collecting_type = {.name = "collecting",
+                                                 .size = sizeof(struct node),
+                                                 WEIR_REFS(struct node, left, right),
+                                                 .finalize = collect_in_release};
+
+Test(gc, test_collect_while_a_release_is_under_way)
+{
+    finalized = 0;
+    struct node *list = NULL;
+    for (int i = 0; i < 200; i++) {
+        struct node *node = make(&collecting_type);
+        node->left = list;
+        node->right = make(&node_type);
+        node->right->left = make(&node_type);
+        list = node;
+    }
+    weir_unref(list);
+    must(finalized == 200 && alive() == 0, "%d, %lu alive", finalized, alive());
+}
+
+Test(gc, test_trashcan_long_cycles)
+{
+    int n = (int)unit_scale(3000000);
+    finalized = 0;
+    weir_gc_disable();
+    drop_cycle(&node_type, n);
+    must_collect(n);
+    drop_cycle(&final_type, n / 10);
+    must_collect(n / 10);
+    must(finalized == n / 10 && alive() == 0, "%d", finalized);
+    weir_gc_enable();
+}
+
+static int seen;
+static int see(void *object, void *arg)
+{
+    seen++;
+    return arg != NULL && object == arg ? 42 : 0;
+}
+
+Test(gc, test_get_objects)
+{
+    struct node *a = make(&node_type), *b = make(&node_type);
+    seen = 0;
+    must(weir_gc_each(WEIR_GC_FULL, see, NULL) == 0 && seen == 2, "%d objects", seen);
+    must(weir_gc_each(WEIR_GC_FULL, see, a) == 42, "the result of the function");
+    must(weir_gc_each(7, see, NULL) == -EINVAL, "a generation that is none");
+    seen = 0;
+    must(weir_gc_each(WEIR_GC_OLD, see, NULL) == 0 && seen == 0, "%d old ones", seen);
+    weir_unref(a);
+    weir_unref(b);
+}
+
+static int release(void *object, void *arg WR_UNUSED)
+{
+    weir_ref(object);
+    weir_unref(make(&node_type));
+    weir_unref(object);
+    struct node *node = object;
+    weir_clear(&node->left);
+    seen++;
+    return 0;
+}
+
+Test(gc, test_get_objects_that_are_released_meanwhile)
+{
+    struct node *list = NULL;
+    for (int i = 0; i < 2000; i++) {
+        struct node *node = make(&node_type);
+        node->left = list;
+        list = node;
+    }
+    seen = 0;
+    must(weir_gc_each(WEIR_GC_FULL, release, NULL) == 0 && seen >= 1, "%d", seen);
+    must(alive() == 1, "%lu are alive", alive());
+    weir_unref(list);
+}
+
+Test(gc, test_get_referrers_and_referents)
+{
+    struct node *a = make(&node_type), *b = make(&final_type), *c = make(&node_type);
+    weir_set(&a->left, c);
+    weir_set(&a->right, c);
+    weir_set(&b->left, c);
+    seen = 0;
+    must(weir_gc_referrers(c, see, NULL) == 0 && seen == 2, "%d referrers", seen);
+    must(weir_gc_referrers(c, see, b) == 42, "b does not refer to c");
+    seen = 0;
+    must(weir_gc_referents(a, see, NULL) == 0 && seen == 2, "%d referents", seen);
+    seen = 0;
+    must(weir_gc_referrers(a, see, NULL) == 0 && seen == 0, "somebody refers to a");
+    weir_unref(a);
+    weir_unref(b);
+    weir_unref(c);
+}
+
+static void collect_with_saveall(void)
+{
+    weir_gc_set_debug(WEIR_GC_DEBUG_LEAK | WEIR_GC_DEBUG_STATS);
+    drop_cycle(&node_type, 3);
+    must_collect(3);
+    weir_gc_set_debug(WEIR_GC_DEBUG_UNCOLLECTABLE);
+}
+
+Test(gc, test_saveall)
+{
+    const char *said = said_by(collect_with_saveall);
+    must(strstr(said, "gc: collectable: object 0x") != NULL && strstr(said, "type \"node\"") != NULL, "%s", said);
+    must(strstr(said, "full pass: 3 objects looked at, 3 collected") != NULL, "%s", said);
+    seen = 0;
+    must(weir_gc_garbage_count() == 3 && weir_gc_garbage_each(see, NULL) == 0 && seen == 3, "%d kept", seen);
+    must_collect(0);
+    weir_gc_garbage_clear();
+    must(weir_gc_garbage_count() == 0, "kept");
+    must_collect(3);
+    must(alive() == 0, "%lu are alive", alive());
+}
+
+static int phases[2];
+static struct weir_gc_info last_info;
+static void watch(enum weir_gc_phase phase, const struct weir_gc_info *info, void *arg WR_UNUSED)
+{
+    phases[phase]++;
+    last_info = *info;
+}
+
+Test(gc, test_callbacks)
+{
+    must(weir_gc_on(watch, NULL) == 0 && weir_gc_on(watch, NULL) == -EEXIST, "on");
+    drop_cycle(&node_type, 5);
+    must_collect(5);
+    must(phases[WEIR_GC_START] == 1 && phases[WEIR_GC_STOP] == 1, "%d %d", phases[0], phases[1]);
+    must(last_info.collected == 5 && last_info.uncollectable == 0 && last_info.generation == WEIR_GC_FULL, "%ld",
+         last_info.collected);
+    must(weir_gc_off(watch, NULL) == 0 && weir_gc_off(watch, NULL) == -ENOENT, "off");
+    must_collect(0);
+    must(phases[0] == 1, "called although off");
+    for (long i = 0; i < 16; i++)
+        must(weir_gc_on(watch, (void *)i) == 0, "watcher %ld", i);
+    must(weir_gc_on(watch, (void *)99) == -ENOSPC, "17 watchers");
+    for (long i = 0; i < 16; i++)
+        weir_gc_off(watch, (void *)i);
+}
+
+Test(gc, test_freeze)
+{
+    drop_cycle(&node_type, 7);
+    weir_gc_freeze();
+    must(weir_gc_freeze_count() == 7, "%zu", weir_gc_freeze_count());
+    must_collect(0);
+    drop_cycle(&node_type, 2);
+    must_collect(2);
+    weir_gc_unfreeze();
+    must(weir_gc_freeze_count() == 0, "%zu", weir_gc_freeze_count());
+    must_collect(7);
+}
+
+static const struct weir_type large_type = {
+    .name = "large", .size = 50000, WEIR_REFS(struct node, left, right), .finalize = count_finalized};
+
+Test(gc, test_large_objects_in_cycles)
+{
+    finalized = 0;
+    weir_gc_disable();
+    for (int i = 0; i < 100; i++) {
+        struct node *large = make(&large_type), *small = make(&node_type);
+        large->left = small;
+        weir_set(&small->left, large);
+        weir_unref(large);
+    }
+    must_collect(200);
+    must(finalized == 100 && alive() == 0, "%d", finalized);
+}
+
+Test(gc, test_full_pass_returns_memory)
+{
+    size_t before = unit_resident();
+    weir_gc_disable();
+    for (int i = 0; i < 500000; i++)
+        drop_cycle(&node_type, 1);
+    weir_gc_enable();
+    must_collect(500000);
+    must(unit_resident() < before + (2u << 20) + (UNIT_SANITIZED ? (64u << 20) : 0), "%zu KiB before, %zu after",
+         before >> 10, unit_resident() >> 10);
+}
+
+/* ---- more references than a byte counts -------------------------------------------------------------------------- */
+
+Test(gc, hubs_with_many_references)
+{
+    for (int n = 250; n < 70000; n = n * 4 + 3) {
+        struct node *hub = make(&node_type);
+        struct node *list = NULL;
+        for (int i = 0; i < n; i++) {
+            struct node *node = make(&node_type);
+            node->right = weir_ref(hub);
+            node->left = list;
+            list = node;
+        }
+        hub->left = list;
+        must_collect(0);
+        weir_ref(hub);
+        weir_unref(hub);
+        must_collect(0);
+        weir_unref(hub);
+        must_collect(n + 1);
+    }
+}
+
+/* ---- wrong types ------------------------------------------------------------------------------------------------- */
+
+static void visit_left_only(void *object, weir_visit_fn visit, void *arg) { visit(((struct node *)object)->left, arg); }
+static void clear_both(void *object)
+{
+    weir_clear(&((struct node *)object)->left);
+    weir_clear(&((struct node *)object)->right);
+}
+static const struct weir_type forgetful_type = {
+    .name = "forgetful", .size = sizeof(struct node), .traverse = visit_left_only, .clear = clear_both};
+
+Test(gc, a_traverse_that_forgets_leaks)
+{
+    struct node *a = make(&forgetful_type);
+    a->right = weir_ref(a);
+    weir_unref(a);
+    must_collect(0);
+    must(alive() == 1, "freed");
+    weir_clear(&a->right);
+    must(alive() == 0, "not released by its count");
+    a = make(&forgetful_type);
+    a->left = weir_ref(a);
+    weir_unref(a);
+    must_collect(1);
+}
+
+static struct node *invented;
+static void visit_invented(void *object, weir_visit_fn visit, void *arg)
+{
+    visit(((struct node *)object)->left, arg);
+    visit(invented, arg);
+    visit(invented, arg);
+}
+static void clear_left(void *object) { weir_clear(&((struct node *)object)->left); }
+static const struct weir_type inventive_type = {
+    .name = "inventive", .size = sizeof(struct node), .traverse = visit_invented, .clear = clear_left};
+
+static struct node *inventor;
+static void collect_invented(void) { must_collect(1); }
+static void collect_sly(void) { must_collect(2); }
+
+Test(gc, a_traverse_that_invents_is_reported_and_the_object_kept)
+{
+    invented = make(&node_type);
+    inventor = make(&inventive_type);
+    const char *said = said_by(collect_invented);
+    must(strstr(said, "type \"node\" has 1 references, but traverse functions visit it 2 times") != NULL, "%s", said);
+    must(strstr(said, "type \"inventive\" visits it 2 times") != NULL, "%s", said);
+    must(alive() == 2 && weir_refcount(invented) == 1, "freed");
+    weir_unref(inventor);
+    weir_unref(invented);
+}
+
+static void visit_invented_once(void *object, weir_visit_fn visit, void *arg)
+{
+    visit(((struct node *)object)->left, arg);
+    visit(invented, arg);
+}
+static const struct weir_type sly_type = {
+    .name = "sly", .size = sizeof(struct node), .traverse = visit_invented_once, .clear = clear_left};
+
+Test(gc, an_invented_reference_that_makes_up_for_a_real_one_frees_nothing)
+{
+    invented = make(&node_type); /* ours is the only reference, but a sly object seems to have it */
+    inventor = make(&sly_type);
+    inventor->left = weir_ref(inventor);
+    weir_unref(inventor);
+    const char *said = said_by(collect_sly);
+    must(strstr(said, "uncollectable: object") != NULL && strstr(said, "type \"node\"") != NULL, "%s", said);
+    must(weir_refcount(invented) == 2 && weir_gc_garbage_count() == 1, "%zu", weir_refcount(invented));
+    weir_gc_garbage_clear();
+    weir_unref(invented);
+    must(alive() == 0, "%lu are alive", alive());
+}
+
+/* ---- random graphs, against a naive idea of reachability --------------------------------------------------------- */
+
+enum { SLOTS = 400, ROOTS = 12 };
+
+struct random_node {
+    struct random_node *edge[3];
+    int id;
+};
+static struct {
+    struct random_node *object[SLOTS]; /* NULL: free, and may be used again */
+    bool freed[SLOTS], finalized[SLOTS];
+    struct random_node *root[ROOTS];
+} model;
+
+static void finalize_random(void *object)
+{
+    int id = ((struct random_node *)object)->id;
+    must(!model.finalized[id], "object %d was finalized twice", id);
+    model.finalized[id] = true;
+}
+static void dealloc_random(void *object)
+{
+    int id = ((struct random_node *)object)->id;
+    must(!model.freed[id] && model.object[id] == object, "object %d was freed twice", id);
+    model.freed[id] = true;
+}
+static void traverse_random(void *object, weir_visit_fn visit, void *arg)
+{
+    for (int i = 0; i < 3; i++)
+        visit(((struct random_node *)object)->edge[i], arg);
+}
+static void clear_random(void *object)
+{
+    for (int i = 0; i < 3; i++)
+        weir_clear(&((struct random_node *)object)->edge[i]);
+}
+
+static const struct weir_type random_type[3] = {
+    {.name = "by table",
+     .size = sizeof(struct random_node),
+     WEIR_REFS(struct random_node, edge[0], edge[1], edge[2]),
+     .finalize = finalize_random,
+     .dealloc = dealloc_random},
+    {.name = "by functions",
+     .size = sizeof(struct random_node) + 40,
+     .traverse = traverse_random,
+     .clear = clear_random,
+     .finalize = finalize_random,
+     .dealloc = dealloc_random},
+    {.name = "without clear",
+     .size = 2000,
+     .traverse = traverse_random,
+     .finalize = finalize_random,
+     .dealloc = dealloc_random},
+};
+
+static void reach_naively(bool *reached, const struct random_node *node)
+{
+    if (node == NULL || reached[node->id])
+        return;
+    reached[node->id] = true;
+    for (int i = 0; i < 3; i++)
+        reach_naively(reached, node->edge[i]);
+}
+
+/** After a full pass: just what cannot be reached has been freed, and finalized. */
+static void compare_with_model(bool reached[SLOTS])
+{
+    for (int i = 0; i < SLOTS; i++) {
+        if (model.object[i] == NULL)
+            continue;
+        must(model.freed[i] == !reached[i], "object %d is %s and was %s", i, reached[i] ? "reachable" : "dead",
+             model.freed[i] ? "freed" : "kept");
+        must(model.finalized[i] == model.freed[i], "object %d: finalized %d", i, model.finalized[i]);
+        if (model.freed[i]) {
+            model.object[i] = NULL;
+            model.freed[i] = model.finalized[i] = false;
+        }
+    }
+}
+
+static struct random_node *any(struct unit_rng *rng)
+{
+    bool reached[SLOTS] = {false};
+    for (int i = 0; i < ROOTS; i++)
+        reach_naively(reached, model.root[i]);
+    for (int tries = 0; tries < 50; tries++) {
+        size_t i = unit_below(rng, SLOTS);
+        if (reached[i])
+            return model.object[i];
+    }
+    return NULL;
+}
+
+static void mutate(struct unit_rng *rng)
+{
+    struct random_node **root = &model.root[unit_below(rng, ROOTS)], *from, *to;
+    switch (unit_below(rng, 6)) {
+    case 0:
+    case 1:
+        for (int i = 0; i < SLOTS; i++)
+            if (model.object[i] == NULL) {
+                model.object[i] = weir_new(&random_type[unit_below(rng, 3)]);
+                model.object[i]->id = i;
+                from = any(rng);
+                if (from != NULL && unit_below(rng, 2) == 0)
+                    weir_take(&from->edge[unit_below(rng, 3)], model.object[i]);
+                else
+                    weir_take(root, model.object[i]);
+                break;
+            }
+        break;
+    case 2:
+        weir_clear(root);
+        break;
+    default:
+        from = any(rng);
+        to = any(rng);
+        if (from != NULL)
+            weir_set(&from->edge[unit_below(rng, 3)], to);
+    }
+}
+
+static void run_random(size_t operations, int collect_every, bool stress)
+{
+    struct unit_rng rng = {unit_seed()};
+    memset(&model, 0, sizeof model);
+    weir_gc_set_debug(stress ? WEIR_GC_DEBUG_STRESS | WEIR_GC_DEBUG_UNCOLLECTABLE : WEIR_GC_DEBUG_UNCOLLECTABLE);
+    for (size_t i = 0; i < operations; i++) {
+        mutate(&rng);
+        if (i % (size_t)collect_every != 0)
+            continue;
+        bool reached[SLOTS] = {false};
+        for (int r = 0; r < ROOTS; r++)
+            reach_naively(reached, model.root[r]);
+        for (int o = 0; o < SLOTS; o++)
+            reached[o] |= model.object[o] != NULL && !model.freed[o] && weir_refcount(model.object[o]) == 0;
+        must(weir_gc_collect(WEIR_GC_FULL) >= 0, "a pass failed");
+        compare_with_model(reached);
+    }
+    weir_gc_set_debug(WEIR_GC_DEBUG_UNCOLLECTABLE);
+    for (int r = 0; r < ROOTS; r++)
+        weir_clear(&model.root[r]);
+    weir_gc_collect(WEIR_GC_FULL);
+    must(alive() == 0, "%lu are alive in the end", alive());
+    for (int o = 0; o < SLOTS; o++)
+        must(model.object[o] == NULL || (model.freed[o] && model.finalized[o]), "object %d is left", o);
+}
+
+Test(gc, random_graphs) { run_random(unit_scale(60000), 50, false); }
+Test(gc, random_graphs_a_pass_at_every_new) { run_random(unit_scale(20000), 50, true); }
+
+/* ---- polling ----------------------------------------------------------------------------------------------------- */
+
+Test(gc, polls_find_young_and_old_cycles)
+{
+    struct node *kept[1000];
+    int rounds;
+    weir_gc_disable();
+    must(weir_gc_poll(1000000) == 0, "something is due before the first object");
+    for (int i = 0; i < 1000; i++)
+        kept[i] = make(&node_type);
+    weir_gc_collect(WEIR_GC_FULL);
+    drop_cycle(&node_type, 20);
+    for (rounds = 0; alive() > 1000 && rounds < 1000; rounds++)
+        weir_gc_poll(100000);
+    must(alive() == 1000, "a young cycle was not found in %d polls", rounds);
+    /* Old ones: pages that have been looked at, and that become garbage later, without anything being made. */
+    for (int i = 0; i < 1000; i++)
+        kept[i]->left = weir_ref(kept[(i + 1) % 1000]);
+    weir_gc_freeze();
+    weir_gc_unfreeze();
+    weir_gc_collect(WEIR_GC_FULL);
+    for (int i = 0; i < 1000; i++)
+        weir_unref(kept[i]);
+    for (rounds = 0; alive() > 0 && rounds < 3000; rounds++) {
+        weir_gc_poll(1000000);
+        usleep(1000);
+    }
+    must(alive() == 0, "%lu are alive after %d polls", alive(), rounds);
+    weir_gc_enable();
+}
+
+Test(gc, polls_between_random_changes)
+{
+    struct unit_rng rng = {unit_seed()};
+    memset(&model, 0, sizeof model);
+    weir_gc_disable();
+    for (size_t i = 0; i < unit_scale(60000); i++) {
+        mutate(&rng);
+        int result = weir_gc_poll(unit_below(&rng, 20000));
+        must(result == 0 || result == 1, "a poll gave %d", result);
+        for (int o = 0; o < SLOTS; o++)
+            if (model.object[o] != NULL && model.freed[o]) {
+                bool reached[SLOTS] = {false};
+                model.object[o] = NULL;
+                model.freed[o] = model.finalized[o] = false;
+                for (int r = 0; r < ROOTS; r++)
+                    reach_naively(reached, model.root[r]);
+                must(!reached[o], "object %d was freed, and can be reached", o);
+            }
+    }
+    weir_gc_enable();
+    for (int r = 0; r < ROOTS; r++)
+        weir_clear(&model.root[r]);
+    weir_gc_collect(WEIR_GC_FULL);
+    must(alive() == 0, "%lu are alive in the end", alive());
+}
+
+/* ---- no memory --------------------------------------------------------------------------------------------------- */
+
+/** In a child: fills the address space up to a limit that leaves nothing, then calls fn. */
+static void without_memory(void (*fn)(void))
+{
+    int status;
+    pid_t child = fork();
+    if (child == 0) {
+        fn();
+        _exit(0);
+    }
+    waitpid(child, &status, 0);
+    must(status == 0, "the child ended with status %d", status);
+}
+
+static void limit_memory(size_t more)
+{
+    unsigned long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    must(file != NULL && fscanf(file, "%lu", &pages) == 1, "no /proc/self/statm");
+    fclose(file);
+    size_t limit = pages * unit_page_size() + more;
+    setrlimit(RLIMIT_AS, &(struct rlimit){limit, RLIM_INFINITY});
+}
+
+static void collect_without_memory(void)
+{
+    enum { N = 2000000 };
+    finalized = 0;
+    weir_gc_disable();
+    drop_cycle(&final_type, 1000);
+    drop_cycle(&node_type, N);
+    limit_memory(0);
+    must(weir_gc_collect(WEIR_GC_FULL) == -ENOMEM, "a pass found memory where there is none");
+    must(finalized == 0 && alive() == N + 1000, "something has changed: %lu alive", alive());
+    setrlimit(RLIMIT_AS, &(struct rlimit){RLIM_INFINITY, RLIM_INFINITY});
+    must_collect(N + 1000);
+    must(finalized == 1000 && alive() == 0, "%lu alive", alive());
+}
+
+static void make_until_refused(void)
+{
+    struct node *list = NULL, *node;
+    size_t count = 0;
+    limit_memory(32u << 20);
+    drop_cycle(&node_type, 100000); /* a dead cycle that a pass at the limit may free */
+    while ((node = weir_new(&node_type)) != NULL && count < 100000000) {
+        node->left = list;
+        list = node;
+        count++;
+    }
+    must(node == NULL && errno == ENOMEM && count > 100000, "%zu objects", count);
+    weir_unref(list);
+    weir_gc_collect(WEIR_GC_FULL);
+    must(alive() == 0, "%lu are alive", alive());
+    must((node = weir_new(&node_type)) != NULL, "no memory after all was released");
+    weir_unref(node);
+}
+
+static void hubs_without_memory(void)
+{
+    enum { N = 300000 };
+    struct node *hub = NULL;
+    weir_gc_disable();
+    for (int i = 0; i < N; i++) { /* thousands of objects with more than 254 references */
+        struct node *node = make(&node_type);
+        if (i % 300 == 0) {
+            node->left = hub;
+            hub = node;
+        } else {
+            node->left = weir_ref(hub);
+        }
+        node->right = weir_ref(node);
+        weir_unref(i % 300 == 0 ? NULL : node);
+    }
+    for (size_t more = 0; more < (4u << 20); more += 128 * 1024) {
+        limit_memory(more);
+        long found = weir_gc_collect(WEIR_GC_FULL);
+        setrlimit(RLIMIT_AS, &(struct rlimit){RLIM_INFINITY, RLIM_INFINITY});
+        must(found == -ENOMEM || found == N - N / 300 || found == 0, "%ld were found", found);
+    }
+    weir_unref(hub);
+    weir_gc_collect(WEIR_GC_FULL);
+    must(alive() == 0, "%lu are alive", alive());
+}
+
+Test(gc, without_memory_nothing_changes)
+{
+    if (UNIT_SANITIZED)
+        cr_skip_test("a sanitizer needs the address space");
+    without_memory(collect_without_memory);
+    without_memory(make_until_refused);
+    without_memory(hubs_without_memory);
+}
+
+static void *collect_on_small_stack(void *arg WR_UNUSED)
+{
+    int n = (int)unit_scale(10000000);
+    weir_gc_disable();
+    drop_cycle(&node_type, n);
+    must_collect(n);
+    weir_gc_enable();
+    return NULL;
+}
+
+Test(gc, ten_million_in_a_cycle_on_a_small_stack)
+{
+    pthread_attr_t attr;
+    pthread_t thread;
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, 64 * 1024);
+    must(pthread_create(&thread, &attr, collect_on_small_stack, NULL) == 0, "no thread");
+    pthread_join(thread, NULL);
+}
+
+/* ---- fork -------------------------------------------------------------------------------------------------------- */
+
+static void fork_inside(void *object WR_UNUSED)
+{
+    finalized++;
+    if (finalized != 5)
+        return;
+    pid_t child = fork();
+    if (child != 0) {
+        int status;
+        waitpid(child, &status, 0);
+        must(WIFEXITED(status) && WEXITSTATUS(status) == 17, "the child ended with status %d", status);
+        return;
+    }
+}
+static const struct weir_type forking_type = {
+    .name = "forking", .size = sizeof(struct node), WEIR_REFS(struct node, left, right), .finalize = fork_inside};
+
+Test(gc, fork_during_a_collection)
+{
+    pid_t parent = getpid();
+    finalized = 0;
+    drop_cycle(&forking_type, 10);
+    long found = weir_gc_collect(WEIR_GC_FULL);
+    bool right = found == 10 && finalized == 10 && alive() == 0;
+    drop_cycle(&node_type, 4);
+    right = right && weir_gc_collect(WEIR_GC_FULL) == 4;
+    if (getpid() != parent)
+        _exit(right ? 17 : 1);
+    must(right, "%ld found, %d finalized", found, finalized);
+}
+
+/* ---- what it shows ----------------------------------------------------------------------------------------------- */
+
+static const char *dumped(const void *object, size_t most, long *nodes)
+{
+    static char text[65536];
+    char path[] = "/tmp/weir-gc-XXXXXX";
+    int file = mkstemp(path);
+    unlink(path);
+    *nodes = weir_gc_dump(file, object, most);
+    ssize_t n = pread(file, text, sizeof text - 1, 0);
+    text[n > 0 ? n : 0] = '\0';
+    close(file);
+    return text;
+}
+
+Test(gc, dump)
+{
+    long nodes;
+    char edge[64];
+    struct node *root = make(&final_type), *middle = make(&node_type), *end = make(&node_type),
+                *other = make(&node_type);
+    root->left = middle;
+    middle->right = end;
+    weir_set(&end->left, middle);
+    const char *text = dumped(NULL, 0, &nodes);
+    must(nodes == 4 && strncmp(text, "digraph", 7) == 0, "%ld nodes: %s", nodes, text);
+    snprintf(edge, sizeof edge, "\"%p\" -> \"%p\"", (void *)root, (void *)middle);
+    must(strstr(text, edge) != NULL && strstr(text, "1 from outside") != NULL, "%s", text);
+    text = dumped(end, 0, &nodes); /* root, middle, end */
+    must(nodes == 3 && strstr(text, edge) != NULL, "%ld nodes: %s", nodes, text);
+    snprintf(edge, sizeof edge, "%p", (void *)other);
+    must(strstr(text, edge) == NULL, "%s", text);
+    text = dumped(NULL, 2, &nodes);
+    must(nodes == 2 && strstr(text, "2 more objects are left out") != NULL, "%ld nodes: %s", nodes, text);
+    weir_ref(middle);
+    weir_unref(root);
+    weir_unref(middle);
+    text = dumped(end, 0, &nodes);
+    must(strstr(text, "garbage") != NULL, "%s", text);
+    must(weir_gc_dump(-1, NULL, 0) == -EBADF, "a write to nowhere");
+    weir_unref(other);
+    weir_gc_collect(WEIR_GC_FULL);
+}
+
+static long leaks;
+static void report_leaks(void) { leaks = weir_gc_leaks(STDERR_FILENO); }
+
+Test(gc, leaks_by_type_and_line)
+{
+    struct node *a = make(&node_type), *b = make(&final_type), *c = weir_new_at(&node_type, 0, "leaky.c", 77);
+    struct node *d = weir_immortalize(make(&node_type));
+    const char *said = said_by(report_leaks);
+    must(leaks == 3 && strstr(said, "3 objects are alive, and 1 immortal") != NULL, "%ld: %s", leaks, said);
+    must(strstr(said, "node") != NULL && strstr(said, "final") != NULL && strstr(said, "leaky.c:77") != NULL, "%s",
+         said);
+    weir_unref(a);
+    weir_unref(b);
+    weir_unref(c);
+    weir_unref(d);
+    said = said_by(report_leaks);
+    must(leaks == 0 && strstr(said, "leaky.c") == NULL, "%s", said);
+}

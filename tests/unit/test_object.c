@@ -1,0 +1,760 @@
+/* SPDX-License-Identifier: MIT
+ * Objects: made, counted, released, revived; slots, scopes, weak references, sharing, immortality; and misuse, which
+ * ends the process with the type's name. */
+#include "support.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <weir/weir.h>
+
+TestSuite(object, .timeout = 120);
+
+struct node {
+    struct node *left, *right;
+    long value;
+};
+
+static const struct weir_type node_type = {
+    .name = "node", .size = sizeof(struct node), WEIR_REFS(struct node, left, right)};
+
+static struct node *make(const struct weir_type *type, long value)
+{
+    struct node *node = weir_new(type);
+    must(node != NULL, "no memory for an object");
+    node->value = value;
+    return node;
+}
+
+static uint64_t alive(void)
+{
+    struct weir_gc_stats stats;
+    weir_gc_get_stats(&stats);
+    return stats.objects;
+}
+
+/** Runs fn in a child that is to be ended by abort, with `text` in what it says. */
+static void must_die(void (*fn)(void), const char *text)
+{
+    char said[4096];
+    int pipe_fd[2], status;
+    size_t length = 0;
+    must(pipe(pipe_fd) == 0, "no pipe");
+    pid_t child = fork();
+    if (child == 0) {
+        dup2(pipe_fd[1], STDERR_FILENO);
+        setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+        signal(SIGABRT, SIG_DFL);
+        fn();
+        _exit(0);
+    }
+    close(pipe_fd[1]);
+    for (ssize_t n; (n = read(pipe_fd[0], said + length, sizeof said - 1 - length)) > 0;)
+        length += (size_t)n;
+    said[length] = '\0';
+    close(pipe_fd[0]);
+    waitpid(child, &status, 0);
+    must(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT, "did not abort (status %d): %s", status, said);
+    must(strstr(said, text) != NULL, "no \"%s\" in: %s", text, said);
+}
+
+/* ---- making ------------------------------------------------------------------------------------------------------ */
+
+Test(object, new_is_zeroed_also_when_the_block_was_used)
+{
+    for (int round = 0; round < 3; round++) {
+        struct node *all[1000];
+        for (int i = 0; i < 1000; i++) {
+            all[i] = weir_new(&node_type);
+            must(unit_zeroed(all[i], sizeof *all[i]) == UNIT_INTACT, "object %d is not zero", i);
+            must(weir_refcount(all[i]) == 1 && weir_typeof(all[i]) == &node_type, "object %d", i);
+            must((uintptr_t)all[i] % 8 == 0, "not aligned");
+            all[i]->value = -1;
+        }
+        for (int i = 0; i < 1000; i++)
+            weir_unref(all[i]);
+        must(alive() == 0, "%lu are alive", alive());
+    }
+}
+
+static struct weir_type sized_type[40];
+
+Test(object, all_sizes_small_to_huge)
+{
+    static char name[40][16];
+    unsigned n = 0;
+    for (size_t size = 1; size < (64u << 20) && n < 40; size = size * 2 + n % 3, n++) {
+        snprintf(name[n], sizeof name[n], "size %zu", size);
+        sized_type[n] = (struct weir_type){.name = name[n], .size = size, .flags = n % 2 ? WEIR_ALIGN16 : 0};
+        char *object[5];
+        for (int i = 0; i < 5; i++) {
+            object[i] = weir_new(&sized_type[n]);
+            must(object[i] != NULL && weir_typeof(object[i]) == &sized_type[n], "size %zu", size);
+            must(weir_usable_size(object[i]) >= size, "%zu usable of %zu", weir_usable_size(object[i]), size);
+            must(unit_zeroed(object[i], size) == UNIT_INTACT, "size %zu is not zero", size);
+            must((uintptr_t)object[i] % (n % 2 ? 16 : 8) == 0, "size %zu at %p", size, (void *)object[i]);
+            unit_fill(object[i], 0, size, (uint64_t)i);
+        }
+        for (int i = 0; i < 5; i++) {
+            must(unit_filled(object[i], 0, size, (uint64_t)i) == UNIT_INTACT, "size %zu overlaps", size);
+            weir_unref(object[i]);
+        }
+    }
+    must(alive() == 0, "%lu are alive", alive());
+}
+
+static const struct weir_type text_type = {.name = "text", .size = 8, .flags = WEIR_VARSIZE | WEIR_ACYCLIC};
+
+Test(object, new_var)
+{
+    void *all[3000];
+    for (size_t i = 0; i < 3000; i++) {
+        all[i] = weir_new_var(&text_type, i);
+        must(weir_usable_size(all[i]) >= 8 + i && weir_typeof(all[i]) == &text_type, "extra %zu", i);
+        must(unit_zeroed(all[i], weir_usable_size(all[i])) == UNIT_INTACT, "extra %zu is not zero", i);
+        memset(all[i], 0xff, weir_usable_size(all[i]));
+    }
+    for (size_t i = 0; i < 3000; i++)
+        weir_unref(all[i]);
+    errno = 0;
+    must(weir_new_var(&text_type, SIZE_MAX - 4) == NULL && errno == ENOMEM, "an overflow was not noticed");
+    must(weir_new_var(&text_type, PTRDIFF_MAX) == NULL && errno == ENOMEM, "PTRDIFF_MAX bytes");
+    must(alive() == 0, "%lu are alive", alive());
+}
+
+Test(object, pages_go_back)
+{
+    size_t before = unit_resident();
+    enum { N = 500000 };
+    struct node **all = malloc(N * sizeof *all);
+    for (size_t i = 0; i < N; i++)
+        all[i] = make(&node_type, (long)i);
+    for (size_t i = 0; i < N; i++)
+        weir_unref(all[i]);
+    free(all);
+    weir_trim(0);
+    must(unit_resident() < before + (2u << 20) + (UNIT_SANITIZED ? (64u << 20) : 0), "%zu KiB before, %zu after",
+         before >> 10, unit_resident() >> 10);
+}
+
+/* ---- counts and slots -------------------------------------------------------------------------------------------- */
+
+Test(object, null_is_fine)
+{
+    void *none = NULL;
+    must(weir_ref(NULL) == NULL && weir_refcount(NULL) == 0, "NULL");
+    weir_unref(NULL);
+    weir_clear(&none);
+    weir_share(NULL);
+    weir_immortalize(NULL);
+}
+
+Test(object, slots)
+{
+    struct node *a = make(&node_type, 1), *b = make(&node_type, 2), *slot = NULL;
+    weir_set(&slot, a);
+    must(slot == a && weir_refcount(a) == 2, "set");
+    weir_set(&slot, a);
+    must(slot == a && weir_refcount(a) == 2, "set to itself");
+    weir_set(&slot, b);
+    must(weir_refcount(a) == 1 && weir_refcount(b) == 2, "set to another");
+    weir_take(&slot, a);
+    must(slot == a && weir_refcount(a) == 1 && weir_refcount(b) == 1, "take");
+    a = weir_steal(&slot);
+    must(slot == NULL && weir_refcount(a) == 1 && weir_is_unique(a), "steal");
+    weir_clear(&a);
+    weir_clear(&b);
+    must(a == NULL && alive() == 0, "clear");
+}
+
+static struct node *global;
+static int order[16], ordered;
+
+static void note_value(void *object)
+{
+    if (ordered < 16)
+        order[ordered++] = (int)((struct node *)object)->value;
+}
+
+static const struct weir_type noted_type = {
+    .name = "noted", .size = sizeof(struct node), WEIR_REFS(struct node, left, right), .finalize = note_value};
+
+Test(object, auto_releases_on_every_path)
+{
+    ordered = 0;
+    for (int i = 0; i < 3; i++) {
+        WEIR_AUTO struct node *a = make(&noted_type, i);
+        if (i == 1)
+            continue;
+        global = weir_ref(a);
+        weir_clear(&global);
+    }
+    must(ordered == 3 && alive() == 0, "%d were released", ordered);
+}
+
+Test(object, parents_first)
+{
+    ordered = 0;
+    struct node *a = make(&noted_type, 1);
+    a->left = make(&noted_type, 2);
+    a->right = make(&noted_type, 3);
+    a->left->left = weir_ref(a->right); /* 3 is held by 1 and 2: it goes last */
+    weir_unref(a);
+    must(ordered == 3 && order[0] == 1 && order[1] == 2 && order[2] == 3, "%d %d %d", order[0], order[1], order[2]);
+}
+
+static void *on_small_stack(void *(*fn)(void *), void *arg)
+{
+    pthread_attr_t attr;
+    pthread_t thread;
+    void *result = NULL;
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, 64 * 1024);
+    must(pthread_create(&thread, &attr, fn, arg) == 0, "no thread with 64 KiB of stack");
+    pthread_join(thread, &result);
+    return result;
+}
+
+static void *build_and_drop(void *arg)
+{
+    const struct weir_type *type = arg;
+    size_t n = unit_scale(UNIT_SANITIZED ? 1000000 : 10000000);
+    struct node *list = NULL;
+    weir_gc_disable();
+    for (size_t i = 0; i < n; i++) {
+        struct node *node = make(type, 1);
+        node->left = list; /* consumed */
+        list = node;
+    }
+    weir_clear(&list);
+    must(alive() == 0, "%lu are alive", alive());
+    /* A comb: each tooth is a list of its own; and a tree that is as deep as it is wide. */
+    for (size_t i = 0; i < n / 100; i++) {
+        struct node *node = make(type, 1);
+        node->right = list;
+        for (int tooth = 0; tooth < 10; tooth++) {
+            struct node *next = make(type, 1);
+            next->left = node->left;
+            node->left = next;
+        }
+        list = node;
+    }
+    weir_unref(list);
+    must(alive() == 0, "%lu are alive", alive());
+    weir_gc_enable();
+    return NULL;
+}
+
+Test(object, long_lists_on_a_small_stack) { on_small_stack(build_and_drop, (void *)&node_type); }
+Test(object, long_lists_with_finalizers_on_a_small_stack) { on_small_stack(build_and_drop, (void *)&noted_type); }
+
+/** 1,000 references in a row to lists: more than wait in a burial's table. */
+struct wide {
+    struct node *item[1000];
+};
+static void visit_wide(void *object, weir_visit_fn visit, void *arg)
+{
+    for (int i = 0; i < 1000; i++)
+        visit(((struct wide *)object)->item[i], arg);
+}
+static const struct weir_type wide_type = {.name = "wide", .size = sizeof(struct wide), .traverse = visit_wide};
+
+Test(object, wide_objects)
+{
+    for (int finalized = 0; finalized < 2; finalized++) {
+        struct wide *wide = weir_new(&wide_type);
+        for (int i = 0; i < 1000; i++) {
+            wide->item[i] = make(finalized ? &noted_type : &node_type, i);
+            wide->item[i]->left = weir_ref(wide->item[i / 2]);
+        }
+        weir_unref(wide);
+        weir_gc_collect(WEIR_GC_FULL); /* item 0 refers to itself */
+        must(alive() == 0, "%lu are alive", alive());
+    }
+}
+
+/* ---- finalizers -------------------------------------------------------------------------------------------------- */
+
+static int finalized, deallocated;
+static void revive(void *object)
+{
+    finalized++;
+    weir_set(&global, object);
+}
+static void give_back(void *object WR_UNUSED) { deallocated++; }
+
+static const struct weir_type phoenix_type = {.name = "phoenix",
+                                              .size = sizeof(struct node),
+                                              WEIR_REFS(struct node, left, right),
+                                              .finalize = revive,
+                                              .dealloc = give_back};
+
+Test(object, revived_once_then_dead)
+{
+    struct node *a = make(&phoenix_type, 7);
+    a->left = make(&node_type, 8);
+    finalized = deallocated = 0;
+    weir_unref(a);
+    must(finalized == 1 && deallocated == 0 && global == a && a->left->value == 8, "not revived whole");
+    must(weir_refcount(a) == 1 && weir_gc_is_finalized(a), "count %zu", weir_refcount(a));
+    weir_clear(&global);
+    must(finalized == 1 && deallocated == 1 && alive() == 0, "finalized %d times", finalized);
+}
+
+/** Makes objects, drops others, and releases into the release that is under way. */
+static void busy_finalizer(void *object)
+{
+    struct node *self = object;
+    struct node *fresh = make(&node_type, 1);
+    fresh->left = make(&node_type, 2);
+    weir_ref(fresh);
+    weir_unref(fresh);
+    weir_unref(fresh);
+    if (self->value > 0) {
+        struct node *next = make(weir_typeof(object), self->value - 1);
+        weir_unref(next); /* dies within this release: constant stack all the same */
+    }
+    finalized++;
+}
+static const struct weir_type busy_type = {
+    .name = "busy", .size = sizeof(struct node), WEIR_REFS(struct node, left, right), .finalize = busy_finalizer};
+
+static void *run_busy(void *arg WR_UNUSED)
+{
+    finalized = 0;
+    weir_unref(make(&busy_type, 200000));
+    must(finalized == 200001 && alive() == 0, "%d finalized, %lu alive", finalized, alive());
+    return NULL;
+}
+
+Test(object, finalizers_make_and_release) { on_small_stack(run_busy, NULL); }
+
+/* ---- renew, scopes ----------------------------------------------------------------------------------------------- */
+
+Test(object, renew)
+{
+    ordered = 0;
+    struct node *a = make(&noted_type, 1), *other;
+    a->left = make(&node_type, 2);
+    struct node *b = weir_renew(a, &noted_type);
+    must(b == a && b->left == NULL && b->value == 0 && ordered == 1 && alive() == 1, "not in place");
+    weir_ref(b);
+    other = weir_renew(b, &noted_type);
+    must(other != b && weir_refcount(b) == 1 && weir_refcount(other) == 1, "two references");
+    weir_unref(b);
+    b = weir_renew(other, &node_type);
+    must(weir_typeof(b) == &node_type && alive() == 1, "another type");
+    weir_unref(b);
+    b = weir_renew(NULL, &node_type);
+    must(b != NULL, "of nothing");
+    weir_unref(b);
+    struct node *phoenix = make(&phoenix_type, 3);
+    b = weir_renew(phoenix, &phoenix_type);
+    must(b != phoenix && global == phoenix && phoenix->value == 3, "one that was revived was taken");
+    weir_unref(b);
+    weir_clear(&global);
+    weir_clear(&global);
+    must(alive() == 0, "%lu are alive", alive());
+}
+
+static void count_up(void *arg) { order[ordered++] = (int)(intptr_t)arg; }
+
+Test(object, scopes)
+{
+    ordered = 0;
+    size_t outer = weir_scope_enter();
+    weir_scope_defer(count_up, (void *)1);
+    size_t inner = weir_scope_enter();
+    weir_scope_defer(count_up, (void *)2);
+    weir_scope_defer(count_up, (void *)3);
+    weir_scope_leave(inner);
+    must(ordered == 2 && order[0] == 3 && order[1] == 2, "the last comes first");
+    must(weir_scope_own(weir_new(&node_type)) != NULL && weir_scope_own(NULL) == NULL, "own");
+    weir_scope_leave(outer);
+    must(ordered == 3 && order[2] == 1 && alive() == 0, "the outer scope");
+}
+
+Test(object, scopes_and_longjmp)
+{
+    static jmp_buf env;
+    ordered = 0;
+    size_t mark = weir_scope_enter();
+    if (setjmp(env) == 0) {
+        for (int i = 0; i < 100; i++) {
+            size_t ignored = weir_scope_enter();
+            (void)ignored;
+            weir_scope_own(weir_new(&node_type));
+        }
+        must(alive() == 100, "%lu", alive());
+        longjmp(env, 1);
+    }
+    weir_scope_leave(mark);
+    must(alive() == 0, "%lu are alive", alive());
+}
+
+/* ---- weak references (CPython: test_weakref) --------------------------------------------------------------------- */
+
+static int calls;
+static void called(struct weir_weak *weak, void *arg)
+{
+    struct node *gone = weir_weak_get(weak);
+    must(gone == NULL, "the object is still there in its callback");
+    calls += (int)(intptr_t)arg;
+}
+
+Test(object, weak_basic_ref)
+{
+    struct weir_weak weak;
+    struct node *a = make(&node_type, 1), *got;
+    weir_weak_init(&weak, a, NULL, NULL);
+    got = weir_weak_get(&weak);
+    must(got == a && weir_refcount(a) == 2, "not upgraded");
+    weir_unref(got);
+    weir_unref(a);
+    got = weir_weak_get(&weak);
+    must(got == NULL, "a reference to a dead object");
+    weir_weak_fini(&weak);
+    weir_weak_fini(&weak);
+    weir_weak_init(&weak, NULL, called, NULL);
+    got = weir_weak_get(&weak);
+    must(got == NULL, "a reference to nothing");
+    weir_weak_fini(&weak);
+}
+
+Test(object, weak_basic_callback)
+{
+    struct weir_weak weak[100];
+    struct node *a = make(&node_type, 1);
+    calls = 0;
+    for (int i = 0; i < 100; i++)
+        weir_weak_init(&weak[i], a, called, (void *)1);
+    for (int i = 0; i < 100; i += 2)
+        weir_weak_fini(&weak[i]);
+    weir_unref(a);
+    must(calls == 50, "%d callbacks", calls);
+}
+
+static void reuse(struct weir_weak *weak, void *arg)
+{
+    calls++;
+    weir_weak_init(weak, arg, called, (void *)10);
+}
+
+Test(object, weak_callback_starts_anew)
+{
+    struct weir_weak weak;
+    struct node *a = make(&node_type, 1), *b = make(&node_type, 2), *got;
+    calls = 0;
+    weir_weak_init(&weak, a, reuse, b);
+    weir_unref(a);
+    got = weir_weak_get(&weak);
+    must(calls == 1 && got == b, "not renewed");
+    weir_unref(got);
+    weir_unref(b);
+    must(calls == 11, "%d", calls);
+}
+
+static struct weir_weak in_finalizer;
+static void look_at_self(void *object)
+{
+    struct node *self = weir_weak_get(&in_finalizer);
+    must(self == object, "a finalizer does not find its object by its weak reference");
+    weir_unref(self);
+    finalized++;
+}
+static const struct weir_type looking_type = {.name = "looking", .size = sizeof(struct node), .finalize = look_at_self};
+
+Test(object, weak_is_there_in_the_finalizer_and_gone_after)
+{
+    struct node *a = make(&looking_type, 1), *got;
+    finalized = calls = 0;
+    weir_weak_init(&in_finalizer, a, called, (void *)1);
+    weir_unref(a);
+    got = weir_weak_get(&in_finalizer);
+    must(finalized == 1 && calls == 1 && got == NULL, "%d %d", finalized, calls);
+}
+
+Test(object, weak_survives_revival)
+{
+    struct weir_weak weak;
+    struct node *a = make(&phoenix_type, 1), *got;
+    calls = 0;
+    weir_weak_init(&weak, a, called, (void *)1);
+    weir_unref(a);
+    got = weir_weak_get(&weak);
+    must(got == a && calls == 0, "revived, but not for its weak reference");
+    weir_unref(got);
+    weir_clear(&global);
+    must(calls == 1, "%d", calls);
+}
+
+Test(object, weak_many_objects)
+{
+    enum { N = 20000 };
+    struct weir_weak *weak = calloc(N, sizeof *weak);
+    struct node **all = calloc(N, sizeof *all);
+    for (int i = 0; i < N; i++) {
+        all[i] = make(&node_type, i);
+        weir_weak_init(&weak[i], all[i], NULL, NULL);
+    }
+    for (int i = 0; i < N; i += 3)
+        weir_clear(&all[i]);
+    for (int i = 0; i < N; i++) {
+        struct node *got = weir_weak_get(&weak[i]);
+        must(got == all[i], "weak reference %d", i);
+        weir_unref(got);
+        weir_weak_fini(&weak[i]);
+        weir_clear(&all[i]);
+    }
+    free(weak);
+    free(all);
+}
+
+/* ---- sharing, immortality ---------------------------------------------------------------------------------------- */
+
+static struct node *graph(size_t n)
+{
+    struct node **all = malloc(n * sizeof *all), *root;
+    for (size_t i = 0; i < n; i++)
+        all[i] = make(&node_type, (long)i);
+    for (size_t i = 0; i < n; i++) {
+        all[i]->left = i + 1 < n ? all[i + 1] : NULL;
+        weir_set(&all[i]->right, all[i * 7919 % n]);
+    }
+    root = all[0];
+    free(all);
+    return root;
+}
+
+Test(object, share_is_transitive)
+{
+    struct wide *wide = weir_new(&wide_type);
+    for (int i = 0; i < 1000; i++) {
+        wide->item[i] = make(&node_type, i);
+        wide->item[i]->left = make(&node_type, i);
+    }
+    must(weir_share(wide) == wide && weir_is_shared(wide), "not shared");
+    for (int i = 0; i < 1000; i++)
+        must(weir_is_shared(wide->item[i]) && weir_is_shared(wide->item[i]->left), "item %d", i);
+    weir_ref(wide);
+    must(weir_refcount(wide) == 2, "%zu", weir_refcount(wide));
+    weir_unref(wide);
+    must(weir_is_unique(wide) && alive() == 2001, "%lu", alive());
+    weir_unref(wide);
+    must(alive() == 0, "%lu are alive", alive());
+}
+
+Test(object, immortal)
+{
+    struct node *root = graph(50000);
+    must(weir_immortalize(root) == root && weir_is_immortal(root->left->right), "not immortal");
+    for (int i = 0; i < 10; i++)
+        weir_unref(root);
+    must(weir_refcount(root) == SIZE_MAX && alive() == 50000, "an immortal died");
+    must(weir_gc_collect(WEIR_GC_FULL) == 0, "an immortal was collected");
+}
+
+Test(object, counts_do_not_overflow)
+{
+    struct node *a = make(&node_type, 1);
+    for (int64_t i = 0; i < 10; i++)
+        weir_ref(a);
+    ((int32_t *)a)[-2] = INT32_MAX - 5;
+    for (int i = 0; i < 100; i++)
+        weir_ref(a);
+    must(weir_is_immortal(a), "count %d", ((int32_t *)a)[-2]);
+    for (int i = 0; i < 1000; i++)
+        weir_unref(a);
+    must(weir_is_immortal(a), "an overflow came back");
+}
+
+/** Private_Dirty of the process, KiB. */
+static long private_dirty(void)
+{
+    char line[256];
+    long sum = 0, one;
+    FILE *file = fopen("/proc/self/smaps_rollup", "r");
+    if (file == NULL)
+        return -1;
+    while (fgets(line, sizeof line, file) != NULL)
+        if (sscanf(line, "Private_Dirty: %ld", &one) == 1)
+            sum += one;
+    fclose(file);
+    return sum;
+}
+
+static void in_child(void (*fn)(struct node *), struct node *root)
+{
+    int status;
+    pid_t child = fork();
+    if (child == 0) {
+        fn(root);
+        _exit(0);
+    }
+    waitpid(child, &status, 0);
+    must(status == 0, "the child ended with status %d", status);
+}
+
+static void hold_all(struct node *root)
+{
+    long before = private_dirty();
+    for (int round = 0; round < 20; round++)
+        for (struct node *node = root; node != NULL; node = node->left) {
+            weir_ref(node);
+            weir_ref(node->right);
+        }
+    weir_gc_collect(WEIR_GC_FULL);
+    long after = private_dirty();
+    must(after - before < 512, "%ld KiB became dirty", after - before);
+}
+
+Test(object, immortal_pages_stay_shared_with_a_child)
+{
+    if (private_dirty() < 0 || UNIT_SANITIZED)
+        cr_skip_test("no /proc/self/smaps_rollup");
+    struct node *root = graph(100000); /* 3 MiB */
+    weir_immortalize(root);
+    in_child(hold_all, root);
+}
+
+static void collect_frozen(struct node *root WR_UNUSED)
+{
+    long before = private_dirty();
+    struct node *a = make(&node_type, 1);
+    a->left = weir_ref(a);
+    weir_unref(a);
+    must(weir_gc_collect(WEIR_GC_FULL) == 1, "a collection in the child");
+    long after = private_dirty();
+    must(after - before < 512, "%ld KiB became dirty", after - before);
+}
+
+Test(object, frozen_pages_stay_shared_with_a_child_that_collects)
+{
+    if (private_dirty() < 0 || UNIT_SANITIZED)
+        cr_skip_test("no /proc/self/smaps_rollup");
+    struct node *root = graph(100000);
+    weir_gc_freeze();
+    must(weir_gc_freeze_count() == 100000, "%zu frozen", weir_gc_freeze_count());
+    in_child(collect_frozen, root);
+    weir_gc_unfreeze();
+    weir_unref(root);
+    weir_gc_collect(WEIR_GC_FULL);
+    must(alive() == 0, "%lu are alive", alive());
+}
+
+/* ---- misuse ------------------------------------------------------------------------------------------------------ */
+
+static void release_twice(void)
+{
+    struct node *keep = make(&node_type, 1), *a = make(&node_type, 2);
+    weir_unref(a);
+    weir_unref(a);
+    weir_unref(keep);
+}
+static void use_after(void)
+{
+    struct node *keep = make(&node_type, 1), *a = make(&node_type, 2);
+    weir_unref(a);
+    weir_ref(a);
+    weir_unref(keep);
+}
+static void release_nothing(void) { weir_unref_checked((void *)(uintptr_t)&node_type, __FILE__, __LINE__); }
+static void release_block(void)
+{
+    char *block = weir_calloc(1, 100);
+    weir_unref(block + 48);
+}
+static void release_inside(void)
+{
+    struct node *a = make(&node_type, 1);
+    weir_unref_checked(&a->value, __FILE__, __LINE__);
+}
+static void over_release_in_finalizer(void *object) { weir_unref(object); }
+static const struct weir_type suicidal_type = {.name = "suicidal", .size = 8, .finalize = over_release_in_finalizer};
+static void release_in_finalizer(void) { weir_unref(weir_new(&suicidal_type)); }
+static void free_object(void) { weir_free(weir_new(&node_type)); }
+static void realloc_object(void)
+{
+    void *moved = weir_realloc(weir_new(&node_type), 100);
+    weir_free(moved);
+}
+static struct weir_type large_type = {.name = "large", .size = 100000};
+static void free_large(void) { weir_free(weir_new(&large_type)); }
+static void release_large_twice(void)
+{
+    void *a = weir_new(&large_type);
+    weir_unref(a);
+    weir_unref_checked(a, __FILE__, __LINE__);
+}
+static void bad_table(void)
+{
+    static const uint16_t refs[] = {20};
+    static const struct weir_type type = {.name = "crooked", .size = 24, .refs = refs, .nrefs = 1};
+    (void)!weir_new(&type);
+}
+static void *release_argument(void *object)
+{
+    weir_unref_checked(object, __FILE__, __LINE__);
+    return NULL;
+}
+static void release_anothers(void) { unit_on_thread(release_argument, weir_new(&node_type)); }
+
+Test(object, misuse_is_fatal_and_named)
+{
+    must_die(release_twice, "type \"node\": it has been released");
+    must_die(use_after, "invalid reference");
+    must_die(release_nothing, "no object is there");
+    must_die(release_block, "invalid release");
+    must_die(release_inside, "type \"node\", not at its start");
+    must_die(release_in_finalizer, "type \"suicidal\"");
+    must_die(free_object, "an object of type \"node\"");
+    must_die(realloc_object, "an object of type \"node\"");
+    must_die(free_large, "an object of type \"large\"");
+    must_die(release_large_twice, "no object is there");
+    must_die(bad_table, "type \"crooked\"");
+    must_die(release_anothers, "belongs to thread");
+}
+
+Test(object, usable_size_answers)
+{
+    struct node *a = make(&node_type, 1);
+    void *large = weir_new(&large_type);
+    must(weir_usable_size(a) == 24 && weir_usable_size(&a->value) == 0, "%zu", weir_usable_size(a));
+    must(weir_usable_size(large) == 100000, "%zu", weir_usable_size(large));
+    must(weir_is_object(a) && !weir_is_object(&a->value) && !weir_is_object(&node_type) && !weir_is_object(NULL),
+         "is_object");
+    weir_unref(a);
+    weir_unref(large);
+}
+
+Test(object, log_writes_lines)
+{
+    char said[4096];
+    int pipe_fd[2], saved = dup(STDERR_FILENO);
+    struct node *a = make(&node_type, 1);
+    must(pipe(pipe_fd) == 0, "no pipe");
+    dup2(pipe_fd[1], STDERR_FILENO);
+    weir_log(a, true);
+    weir_ref(a);
+    weir_unref(a);
+    must(weir_refcount(a) == 1 && weir_gc_is_tracked(a), "logging changes the count");
+    weir_ref_checked(a, "here.c", 42);
+    weir_log(a, false);
+    must(weir_refcount(a) == 2, "%zu", weir_refcount(a));
+    weir_unref(a);
+    weir_unref(a);
+    dup2(saved, STDERR_FILENO);
+    close(pipe_fd[1]);
+    ssize_t n = read(pipe_fd[0], said, sizeof said - 1);
+    said[n > 0 ? n : 0] = '\0';
+    must(strstr(said, "ref 0x") != NULL && strstr(said, "\"node\": 2") != NULL && strstr(said, "unref 0x") != NULL &&
+             strstr(said, "here.c:42") != NULL,
+         "%s", said);
+}

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: MIT
+ * Objects and threads: shared counts, blocks released elsewhere, weak references that race with the last release, what
+ * exited threads leave, cycles of shared objects, fork. */
+#include "support.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <weir/weir.h>
+
+TestSuite(object_threads, .timeout = 240);
+
+enum { THREADS = 4 };
+
+struct node {
+    struct node *left, *right;
+    long value;
+};
+
+static _Atomic long finalized;
+static void count_finalized(void *object WR_UNUSED) { atomic_fetch_add(&finalized, 1); }
+
+static const struct weir_type node_type = {
+    .name = "node", .size = sizeof(struct node), WEIR_REFS(struct node, left, right)};
+static const struct weir_type final_type = {
+    .name = "final", .size = sizeof(struct node), WEIR_REFS(struct node, left, right), .finalize = count_finalized};
+static const struct weir_type large_type = {
+    .name = "large", .size = 5000, WEIR_REFS(struct node, left, right), .finalize = count_finalized};
+
+static struct node *make(const struct weir_type *type)
+{
+    struct node *node = weir_new(type);
+    must(node != NULL, "no memory for an object");
+    return node;
+}
+
+static void run_threads(void *(*fn)(void *), void *arg)
+{
+    pthread_t thread[THREADS];
+    for (int i = 0; i < THREADS; i++)
+        must(pthread_create(&thread[i], NULL, fn, arg) == 0, "no thread");
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(thread[i], NULL);
+}
+
+static uint64_t alive(void)
+{
+    struct weir_gc_stats stats;
+    weir_gc_collect(WEIR_GC_FULL);
+    weir_gc_get_stats(&stats);
+    return stats.objects;
+}
+
+/* ---- shared counts ----------------------------------------------------------------------------------------------- */
+
+static void *ref_and_unref(void *arg)
+{
+    struct node *node = arg;
+    for (size_t i = 0; i < unit_scale(200000); i++) {
+        weir_ref(node);
+        weir_ref(node->left);
+        weir_unref(node);
+        weir_unref(node->left);
+    }
+    return NULL;
+}
+
+Test(object_threads, counts_are_exact)
+{
+    struct node *node = make(&final_type);
+    node->left = make(&final_type);
+    weir_share(node);
+    run_threads(ref_and_unref, node);
+    must(weir_refcount(node) == 1 && weir_refcount(node->left) == 1, "%zu", weir_refcount(node));
+    weir_unref(node);
+    must(atomic_load(&finalized) == 2 && alive() == 0, "%ld finalized", atomic_load(&finalized));
+}
+
+/** A queue of one place: who finds an object in it drops it, who finds none makes one. */
+static void *pass_around(void *arg)
+{
+    struct node *_Atomic *place = arg;
+    struct unit_rng rng = {unit_seed()};
+    for (size_t i = 0; i < unit_scale(200000); i++) {
+        struct node *node = make(unit_below(&rng, 50) == 0 ? &large_type : &final_type);
+        node->left = make(&node_type);
+        weir_unref(atomic_exchange(&place[unit_below(&rng, 16)], weir_share(node)));
+    }
+    return NULL;
+}
+
+Test(object_threads, released_by_another)
+{
+    static struct node *_Atomic place[16];
+    size_t before = unit_resident();
+    run_threads(pass_around, place);
+    for (int i = 0; i < 16; i++)
+        weir_unref(atomic_load(&place[i]));
+    must((size_t)atomic_load(&finalized) == THREADS * unit_scale(200000), "%ld finalized", atomic_load(&finalized));
+    must(alive() == 0, "%lu are alive", alive());
+    must(weir_gc_collect_shared() == 0, "something dead was left");
+    must(unit_resident() < before + (8u << 20) + (UNIT_SANITIZED ? (256u << 20) : 0), "%zu KiB before, %zu after",
+         before >> 10, unit_resident() >> 10);
+}
+
+/* ---- weak references --------------------------------------------------------------------------------------------- */
+
+static struct weir_weak weak[64];
+static pthread_mutex_t weak_lock[64];
+static _Atomic long upgraded, callbacks;
+static void called(struct weir_weak *w WR_UNUSED, void *arg WR_UNUSED) { atomic_fetch_add(&callbacks, 1); }
+
+/** Replaces what weak references refer to, drops it at once, and upgrades others meanwhile. */
+static void *race_weakly(void *arg WR_UNUSED)
+{
+    struct unit_rng rng = {unit_seed()};
+    for (size_t i = 0; i < unit_scale(100000); i++) {
+        size_t n = unit_below(&rng, 64);
+        struct node *got = weir_weak_get(&weak[unit_below(&rng, 64)]);
+        if (got != NULL) {
+            must(got->value == 42, "an upgrade gave freed memory");
+            atomic_fetch_add(&upgraded, 1);
+            weir_unref(got);
+        }
+        struct node *node = make(&final_type);
+        node->value = 42;
+        weir_share(node);
+        pthread_mutex_lock(&weak_lock[n]);
+        weir_weak_fini(&weak[n]);
+        pthread_mutex_unlock(&weak_lock[n]);
+        weir_unref(node);
+    }
+    return NULL;
+}
+
+static void *upgrade_until_gone(void *arg)
+{
+    struct weir_weak *mine = arg;
+    for (struct node *got; (got = weir_weak_get(mine)) != NULL;) {
+        must(got->value == 42, "an upgrade gave freed memory");
+        atomic_fetch_add(&upgraded, 1);
+        weir_unref(got);
+    }
+    return NULL;
+}
+
+Test(object_threads, upgrades_race_with_the_last_release)
+{
+    for (size_t round = 0; round < unit_scale(500); round++) {
+        struct weir_weak mine;
+        pthread_t thread[2];
+        struct node *node = make(&final_type);
+        node->value = 42;
+        weir_share(node);
+        weir_weak_init(&mine, node, called, NULL);
+        long before = atomic_load(&callbacks);
+        for (int i = 0; i < 2; i++)
+            must(pthread_create(&thread[i], NULL, upgrade_until_gone, &mine) == 0, "no thread");
+        weir_unref(node);
+        for (int i = 0; i < 2; i++)
+            pthread_join(thread[i], NULL);
+        must(atomic_load(&callbacks) == before + 1, "%ld callbacks", atomic_load(&callbacks) - before);
+        weir_weak_fini(&mine);
+    }
+    for (int i = 0; i < 64; i++)
+        pthread_mutex_init(&weak_lock[i], NULL);
+    run_threads(race_weakly, NULL);
+    must(alive() == 0, "%lu are alive", alive());
+}
+
+/* ---- threads that exit ------------------------------------------------------------------------------------------- */
+
+static void *leave_things(void *arg)
+{
+    struct node **out = arg;
+    for (int i = 0; i < 1000; i++) { /* dead cycles: gone with the thread */
+        struct node *a = make(&final_type);
+        a->left = weir_ref(a);
+        weir_unref(a);
+    }
+    *out = make(&final_type); /* alive, not shared: handed on */
+    (*out)->left = make(&large_type);
+    (*out)->right = weir_ref(*out);
+    return NULL;
+}
+
+Test(object_threads, what_a_thread_leaves_is_the_next_ones)
+{
+    struct node *left = NULL;
+    unit_on_thread(leave_things, &left);
+    must(atomic_load(&finalized) == 1000, "%ld finalized at the thread's end", atomic_load(&finalized));
+    must(left->right == left && weir_refcount(left) == 2, "what is alive was touched");
+    weir_unref_checked(left, __FILE__, __LINE__); /* ours now */
+    must(weir_gc_collect(WEIR_GC_FULL) == 2, "not collected by the next collector");
+    must(atomic_load(&finalized) == 1002 && alive() == 0, "%ld", atomic_load(&finalized));
+}
+
+static void *release_left(void *arg)
+{
+    weir_unref(*(struct node **)arg);
+    return NULL;
+}
+
+Test(object_threads, many_threads_leave_and_release)
+{
+    for (size_t i = 0; i < unit_scale(500); i++) {
+        struct node *left = NULL;
+        unit_on_thread(leave_things, &left);
+        weir_clear(&left->right);
+        unit_on_thread(release_left, &left);
+    }
+    must(alive() == 0, "%lu are alive", alive());
+}
+
+/* ---- cycles of shared objects ------------------------------------------------------------------------------------ */
+
+static void *make_shared_cycles(void *arg WR_UNUSED)
+{
+    for (int i = 0; i < 1000; i++) {
+        struct node *a = make(&final_type), *b = make(i % 10 == 0 ? &large_type : &node_type);
+        a->left = b;
+        weir_set(&b->left, a);
+        weir_share(a);
+        weir_unref(a);
+    }
+    return NULL;
+}
+
+Test(object_threads, shared_cycles_are_collected_on_request)
+{
+    struct node *kept = make(&node_type), *shared = make(&node_type);
+    shared->left = weir_ref(shared);
+    kept->left = weir_share(shared); /* our own object holds a shared one */
+    run_threads(make_shared_cycles, NULL);
+    make_shared_cycles(NULL);
+    must(weir_gc_collect(WEIR_GC_FULL) == 0, "a pass collected shared objects");
+    must(weir_gc_collect_shared() == (THREADS + 1) * 2000, "not all");
+    must(weir_gc_collect_shared() == 0 && kept->left->left == shared, "what is held was collected");
+    weir_unref(kept);
+    must(weir_gc_collect_shared() == 1 && alive() == 0, "%lu are alive", alive());
+}
+
+/* ---- passes beside each other, fork ------------------------------------------------------------------------------ */
+
+static _Atomic bool stop;
+static void *churn(void *arg WR_UNUSED)
+{
+    while (!atomic_load(&stop)) {
+        for (int i = 0; i < 1000; i++) {
+            struct node *a = make(&node_type);
+            a->left = make(&node_type);
+            weir_set(&a->left->left, a);
+            weir_unref(a);
+        }
+        weir_gc_collect(WEIR_GC_YOUNG);
+        weir_trim(0);
+    }
+    return NULL;
+}
+
+Test(object_threads, fork_beside_collections)
+{
+    pthread_t thread[2];
+    if (!UNIT_FORKS_WITH_THREADS)
+        cr_skip_test("a sanitizer's runtime does not fork with threads");
+    struct node *mine = make(&node_type);
+    for (int i = 0; i < 2; i++)
+        must(pthread_create(&thread[i], NULL, churn, NULL) == 0, "no thread");
+    for (int i = 0; i < 50; i++) {
+        int status;
+        pid_t child = fork();
+        if (child == 0) {
+            struct node *a = make(&node_type);
+            a->left = weir_ref(a);
+            weir_unref(a);
+            mine->left = make(&node_type);
+            long found = weir_gc_collect(WEIR_GC_FULL);
+            weir_unref(mine);
+            _exit(found == 1 && weir_gc_collect(WEIR_GC_FULL) == 0 ? 0 : 1);
+        }
+        waitpid(child, &status, 0);
+        must(status == 0, "the child ended with status %d", status);
+    }
+    atomic_store(&stop, true);
+    for (int i = 0; i < 2; i++)
+        pthread_join(thread[i], NULL);
+    weir_unref(mine);
+    must(alive() == 0, "%lu are alive", alive());
+}
