@@ -91,19 +91,16 @@ static void arena_init(struct wr_arena *arena)
 
 /* ---- huge pages ------------------------------------------------------------------------------------------------ */
 
-/* The first touch of a huge page makes all of its pages resident, and the kernel may later make huge pages of small ones
- * by itself, in the holes that were given back. Neither may happen unseen. So an arena has huge pages only if all of it
- * is backed by them from the start: it is touched at once, looked at, and counted as slack, for which the bound must
- * have room. Before its first page goes back the arena is excluded from huge pages for good. All other arenas are
+/* The first touch of a huge page makes all of its pages resident, and the kernel may later make huge pages of small
+ * ones by itself, in the holes that were given back. Neither may happen unseen. So an arena has huge pages only if all
+ * of it is backed by them from the start: it is touched at once, looked at, and counted as slack, for which the bound
+ * must have room. Before its first page goes back the arena is excluded from huge pages for good. All other arenas are
  * excluded when they are mapped, so a small program has none. */
 
 enum { HUGE_SHIFT = 21 };
 
 /** Whether slack may grow by an arena: an eighth of what is used, and never the fixed part of the bound. */
-static bool has_room(void)
-{
-    return (wr_account_slack() << WR_PAGE_SHIFT) + WR_ARENA_SIZE <= wr_account_used() / 8;
-}
+static bool has_room(void) { return (wr_account_slack() << WR_PAGE_SHIFT) + WR_ARENA_SIZE <= wr_account_used() / 8; }
 
 static bool wants_huge(void)
 {

@@ -39,7 +39,8 @@ static size_t used_pages(void) { return wr_account_used() >> WR_PAGE_SHIFT; }
 static bool has_work(void)
 {
     size_t floor = FLOOR_BYTES >> WR_PAGE_SHIFT;
-    return wr_account_slack() > floor || used_pages() > atomic_load_explicit(&settled, memory_order_relaxed) + 4 * floor;
+    return wr_account_slack() > floor ||
+           used_pages() > atomic_load_explicit(&settled, memory_order_relaxed) + 4 * floor;
 }
 
 /* ---- the thread ------------------------------------------------------------------------------------------------ */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What is done to the heaps of threads that do nothing, or that do a great deal meanwhile: caches are taken, slack goes,
- * and no block changes. Sizes are waited for, as long as it takes; nothing here depends on when. */
+ * What is done to the heaps of threads that do nothing, or that do a great deal meanwhile: caches are taken, slack
+ * goes, and no block changes. Sizes are waited for, as long as it takes; nothing here depends on when. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -531,7 +531,7 @@ Test(purger, only_slack_that_nobody_needed_goes)
 
 static struct pages_seen {
     size_t hidden, missing; /* resident although the bits say they are not; slack by the bits, but not resident */
-    size_t slack, used; /* by the bits */
+    size_t slack, used;     /* by the bits */
 } seen;
 
 static void compare_arena(struct wr_arena *arena, void *arg WR_UNUSED)
