@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * The exact count of memory: pages used and pages free but resident (slack), and what has gone back.
  *
- * Everyone who changes a page's state says so here. Heaps gather what they do and hand it over in batches, so the shared
- * counters are touched seldom; the sum over them and the heaps is exact, and wr_account_slack() is short of it by less
- * than a batch for each heap: the more heaps, the smaller the batches, so that it is 1,024 pages at most. */
+ * Everyone who changes a page's state says so here. Heaps gather what they do and hand it over in batches, so the
+ * shared counters are touched seldom; the sum over them and the heaps is exact, and wr_account_slack() is short of it
+ * by less than a batch for each heap: the more heaps, the smaller the batches, so that it is 1,024 pages at most. */
 #ifndef WR_ACCOUNT_H
 #define WR_ACCOUNT_H
 

@@ -91,10 +91,10 @@ static void arena_init(struct wr_arena *arena)
 
 /* ---- huge pages ------------------------------------------------------------------------------------------------ */
 
-/* The first touch of a huge page makes all of its pages resident, and the kernel may later make huge pages of small ones
- * by itself, in the holes that were given back. Neither may happen unseen. So an arena has huge pages only if all of it
- * is backed by them from the start: it is touched at once, looked at, and counted as slack, for which the bound must
- * have room. Before its first page goes back the arena is excluded from huge pages for good. All other arenas are
+/* The first touch of a huge page makes all of its pages resident, and the kernel may later make huge pages of small
+ * ones by itself, in the holes that were given back. Neither may happen unseen. So an arena has huge pages only if all
+ * of it is backed by them from the start: it is touched at once, looked at, and counted as slack, for which the bound
+ * must have room. Before its first page goes back the arena is excluded from huge pages for good. All other arenas are
  * excluded when they are mapped, so a small program has none. */
 
 enum { HUGE_SHIFT = 21 };

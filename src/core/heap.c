@@ -6,17 +6,17 @@
  * finds for it; `fuller` and `sparser` hold just its WAITING pools; a span whose pages are all free, none busy, has
  * been given back to its arena.
  *
- * The stacks and parcels of a thread that sleeps can be emptied by others (wr_heap_tidy(), then wr_heap_empty()), although
- * their owner uses neither lock nor atomic read-modify-writes, and although it may sleep in a signal handler that has
- * interrupted it there, or not sleep at all. Both write first and then read, and between the other's write and read every
- * thread of the process passes a barrier; so one of them sees the other:
+ * The stacks and parcels of a thread that sleeps can be emptied by others (wr_heap_tidy(), then wr_heap_empty()),
+ * although their owner uses neither lock nor atomic read-modify-writes, and although it may sleep in a signal handler
+ * that has interrupted it there, or not sleep at all. Both write first and then read, and between the other's write and
+ * read every thread of the process passes a barrier; so one of them sees the other:
  *
  *   owner                                     other
  *   stack:   head--;  reads tail              tail = head;  barrier;  reads head
  *   parcels: inside = true;  reads visited    visited = true;  barrier;  reads inside
  *
- * Stack. If head is not below the new tail, the blocks between the old tail and the new are the other's: the owner finds
- * the stack empty, and leaves their slots alone until `base` moves up. Else the old tail comes back.
+ * Stack. If head is not below the new tail, the blocks between the old tail and the new are the other's: the owner
+ * finds the stack empty, and leaves their slots alone until `base` moves up. Else the old tail comes back.
  *
  * Parcels. If the owner is not inside, it will see that there is a visitor, and sends its blocks without a parcel. */
 #include "core/heap.h"
@@ -903,7 +903,8 @@ void wr_heap_empty(struct wr_heap *heap, bool passed)
         if (load(&heap->stack[i].tail) != load(&heap->stack[i].base))
             take_stack(heap, &heap->stack[i], passed);
     lock(heap);
-    if (passed && !__atomic_load_n(&heap->inside, __ATOMIC_ACQUIRE)) /* and should it be soon, it will see that there is a visitor */
+    /* If it is inside soon, it will see that there is a visitor. */
+    if (passed && !__atomic_load_n(&heap->inside, __ATOMIC_ACQUIRE))
         take_parcels(heap, parcel);
     hand_over(heap);
     unlock(heap);

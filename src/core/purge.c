@@ -42,9 +42,9 @@ bool wr_purge_zeroes(void) { return zeroes; }
  * memory shall go back each time; but once some cycles were regretted with less than a second between them, the program
  * is one that goes on so, and the bound is widened by as much as came again, or to the double. Slack and used pages
  * together never exceed the most that was used lately by more than a quarter. With each second the widening, and the
- * memory of that peak, shrink by half. In a process with threads the second such cycle is proof enough, for when it falls
- * idle the purger narrows the bound. A single-threaded one has nobody to do that; there it takes more cycles, and the
- * widening is never more than what is in use, so that it goes with the blocks when a loop ends. */
+ * memory of that peak, shrink by half. In a process with threads the second such cycle is proof enough, for when it
+ * falls idle the purger narrows the bound. A single-threaded one has nobody to do that; there it takes more cycles, and
+ * the widening is never more than what is in use, so that it goes with the blocks when a loop ends. */
 enum { WINDOW_MS = 1000, REGRET_SHARE = 10, PATIENCE = 2, PATIENCE_ALONE = 6 };
 
 static struct {

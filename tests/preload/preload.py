@@ -303,7 +303,8 @@ def _():
 
 simple("mallinfo, mallinfo2 and mallopt are true", "figures", weir=True)
 for thp in ("system", "never", "auto", "always"):
-    simple(f"what Weir says it holds is resident, WEIR_THP={thp}", "truth", weir=True, env={"WEIR_THP": thp}, seconds=120)
+    simple(f"what Weir says it holds is resident, WEIR_THP={thp}", "truth", weir=True, env={"WEIR_THP": thp},
+           seconds=120)
 simple("memory goes back by itself, and all of it by malloc_trim", "trim", weir=True, seconds=120)
 simple("the clock is read on slow paths only", "clock", weir=True)
 
