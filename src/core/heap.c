@@ -903,7 +903,7 @@ void wr_heap_empty(struct wr_heap *heap, bool passed)
         if (load(&heap->stack[i].tail) != load(&heap->stack[i].base))
             take_stack(heap, &heap->stack[i], passed);
     lock(heap);
-    /* An owner that is outside and comes inside soon will see that there is a visitor. */
+    /* If it is inside soon, it will see that there is a visitor. */
     if (passed && !__atomic_load_n(&heap->inside, __ATOMIC_ACQUIRE))
         take_parcels(heap, parcel);
     hand_over(heap);

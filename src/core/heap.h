@@ -47,22 +47,22 @@ struct wr_heap {
         void *first, *last;
         uint16_t count, class;
     } parcel[WR_PARCELS];
-    size_t stack_bytes;         /* of the blocks in all stacks */
+    size_t stack_bytes;    /* of the blocks in all stacks */
     _Atomic size_t stack_limit; /* what they may be; written under the lock. relaxed */
     _Atomic size_t taken_bytes; /* of blocks that others have taken from stacks, not yet off stack_bytes. relaxed */
-    _Atomic bool visited;       /* another thread empties the parcels: they are not to be used. See heap.c */
-    unsigned victim;            /* the medium class whose stack is emptied next when the stacks hold too much */
-    bool inside;                /* the owner is in a slow path; seen by its signal handlers, and by visitors */
-    bool special;               /* WR_OWNER_SPECIAL is put on every pool */
-    uint64_t remote_frees;      /* blocks this thread freed into other heaps; relaxed reads by others */
+    _Atomic bool visited;  /* another thread empties the parcels: they are not to be used. See heap.c */
+    unsigned victim;       /* the medium class whose stack is emptied next when the stacks hold too much */
+    bool inside;           /* the owner is in a slow path; seen by its signal handlers, and by visitors */
+    bool special;          /* WR_OWNER_SPECIAL is put on every pool */
+    uint64_t remote_frees; /* blocks this thread freed into other heaps; relaxed reads by others */
 
     /* guarded by: lock */
     _Alignas(WR_CACHE_LINE) struct wr_lock lock;
-    int32_t used, slack;      /* pages, not yet handed to wr_account */
-    uint32_t pools;           /* in use */
-    uint32_t pages;           /* used */
-    uint32_t most_pages;      /* since the owner last looked at its stashes */
-    bool shrunk;              /* it should look again */
+    int32_t used, slack; /* pages, not yet handed to wr_account */
+    uint32_t pools;      /* in use */
+    uint32_t pages;      /* used */
+    uint32_t most_pages; /* since the owner last looked at its stashes */
+    bool shrunk;         /* it should look again */
     _Atomic uint32_t changes; /* times that something may have become free; relaxed reads by the purger */
     struct wr_span *list[WR_CLASS_LIMIT][WR_LISTS];
 
@@ -155,9 +155,8 @@ void wr_heap_free_medium(struct wr_span *span, void *block);
 
 /** Puts what the heap can do without back to its lists: stashes, and what others have freed.
  *  @param owner the caller owns the heap. Else its stashes of small classes are let be, and its stacks and parcels are
- *  taken, for wr_heap_empty() after a barrier that every thread has passed.
- *  pre: no lock is held; if not owner, purging.
- */
+ *  taken, for wr_heap_empty() after a barrier that every thread has passed. pre: no lock is held; if not owner,
+ *  purging. */
 void wr_heap_tidy(struct wr_heap *heap, bool owner);
 
 /** Finishes what wr_heap_tidy() has begun in a heap that is not the caller's. @param passed all threads have passed

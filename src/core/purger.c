@@ -38,9 +38,8 @@ static size_t used_pages(void) { return wr_account_used() >> WR_PAGE_SHIFT; }
 /** Slack worth a thread; or so much newly used that some of it will lie in the caches of threads that sleep. */
 static bool has_work(void)
 {
-    size_t floor = FLOOR_BYTES >> WR_PAGE_SHIFT;
-    return wr_account_slack() > floor ||
-           used_pages() > atomic_load_explicit(&settled, memory_order_relaxed) + 4 * floor;
+    size_t floor = FLOOR_BYTES >> WR_PAGE_SHIFT, known = atomic_load_explicit(&settled, memory_order_relaxed);
+    return wr_account_slack() > floor || used_pages() > known + 4 * floor;
 }
 
 /* ---- the thread ------------------------------------------------------------------------------------------------ */

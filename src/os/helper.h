@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * A thread of the library's own, and one that may take its place; see helper.c for why the C library does not know it.
- */
+ * A thread of the library's own, and one that may take its place. helper.c says why the C library does not know it. */
 #ifndef WR_HELPER_H
 #define WR_HELPER_H
 

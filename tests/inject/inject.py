@@ -18,7 +18,9 @@ from harness import NATIVE, PRELOAD, Failure, Skip, build, case, describe, expec
 HERE = Path(__file__).parent
 CALLS = (("mmap", "ENOMEM"), ("munmap", "ENOMEM"), ("munmap", "EINVAL"), ("mremap", "ENOMEM"), ("mremap", "ENOSYS"),
          ("madvise", "ENOMEM"), ("madvise", "EPERM"), ("madvise", "EAGAIN"),
-         ("process_madvise", "ENOMEM"), ("process_madvise", "EPERM"), ("process_madvise", "ENOSYS"))
+         ("process_madvise", "ENOMEM"), ("process_madvise", "EPERM"), ("process_madvise", "ENOSYS"),
+         ("process_madvise", "EINVAL"), ("madvise", "EINVAL"), ("madvise", "ENOSYS"),
+         ("clone", "EAGAIN"), ("clone", "EPERM"), ("membarrier", "EPERM"), ("membarrier", "ENOSYS"))
 MOST = 2000  # calls of one kind; more would be no test but a flood
 
 

@@ -31,7 +31,8 @@ static const struct {
     int number;
 } calls[] = {
     {"mmap", SYS_mmap},       {"munmap", SYS_munmap},       {"mremap", SYS_mremap},
-    {"madvise", SYS_madvise}, {"process_madvise", 440},
+    {"madvise", SYS_madvise}, {"process_madvise", 440},     {"clone", SYS_clone},
+    {"membarrier", SYS_membarrier},
 };
 
 static void die(const char *what)

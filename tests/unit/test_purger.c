@@ -201,7 +201,7 @@ static void begin_to_step(void)
 /** Blocks of medium classes come and go, so that stacks are empty, filled and taken. */
 static void *work_in_steps(void *arg)
 {
-    size_t count = unit_scale(100);
+    size_t count = unit_scale(40);
     for (size_t i = 0; i < count; i++) {
         static const size_t size[] = {1200, 1500, 5000, 20000};
         size_t *block[WR_COUNT(size)][2];
