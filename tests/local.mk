@@ -35,6 +35,8 @@ unit_tests = \
     tests/unit/test_alloc_grid \
     tests/unit/test_arena \
     tests/unit/test_bits \
+    tests/unit/test_chunks \
+    tests/unit/test_containers \
     tests/unit/test_errno \
     tests/unit/test_geometry \
     tests/unit/test_gc \
