@@ -15,14 +15,14 @@
  * check. _at(), _next() and the like give what is borrowed from the container; _get() and _pop() give what is owned.
  * _take(), _get() and _pop() are for objects: of containers of plain values they consume, change and give nothing.
  *
- * Whatever an item's release runs (finalizers, callbacks of weak references) may change or clear the container it was in:
- * containers change first and release last. _clear() releases what is in it, before it returns, and its memory.
+ * Whatever an item's release runs (finalizers, callbacks of weak references) may change or clear the container it was
+ * in: containers change first and release last. _clear() releases what is in it, before it returns, and its memory.
  *
- * Errors: functions that return int give 0 or -errno: -ENOMEM, -EOVERFLOW (more than 2^30 entries of a map or set), others
- * as said; then the container is as it was. Functions that return pointers give NULL.
+ * Errors: functions that return int give 0 or -errno: -ENOMEM, -EOVERFLOW (more than 2^30 entries of a map or set),
+ * others as said; then the container is as it was. Functions that return pointers give NULL.
  *
- * Threads: as with any object (weir/object.h). Of a shared container the content is the program's to protect, and what is
- * stored in it is to be shared before.
+ * Threads: as with any object (weir/object.h). Of a shared container the content is the program's to protect, and
+ * what is stored in it is to be shared before.
  */
 #ifndef WEIR_CONTAINERS_H
 #define WEIR_CONTAINERS_H
@@ -33,7 +33,7 @@
 extern "C" {
 #endif
 
-/* ---- what a container holds ------------------------------------------------------------------------------------ */
+/* ---- what a container holds -------------------------------------------------------------------------------------- */
 
 /** The sort of a container's items. It is copied. Where a function takes one, NULL means objects. */
 struct weir_item {
@@ -73,7 +73,7 @@ struct weir_cursor {
 };
 /* C's {0} is a warning to some C++ compilers; there {} does. */
 
-/* ---- vec: an array that grows ---------------------------------------------------------------------------------- */
+/* ---- vec: an array that grows ------------------------------------------------------------------------------------ */
 
 struct weir_vec;
 
@@ -102,8 +102,8 @@ WEIR_API int weir_vec_resize(struct weir_vec *vec, size_t count);
 WEIR_API void *weir_vec_at(const struct weir_vec *vec, size_t index);
 WEIR_API void *weir_vec_get(const struct weir_vec *vec, size_t index) WEIR_ATTR_USE_RESULT;
 
-/** The items, side by side: objects' pointers or values; NULL if there is none. To be read, or sorted; borrowed until the
- *  vec is changed. */
+/** The items, side by side: objects' pointers or values; NULL if there is none. To be read, or sorted; borrowed until
+ *  the vec is changed. */
 WEIR_API void *weir_vec_data(struct weir_vec *vec);
 
 /** Takes the last one out; NULL if there is none. */
@@ -118,7 +118,7 @@ WEIR_API void weir_vec_clear(struct weir_vec *vec);
  *  put in or taken out before it, it may miss some, or meet some again. */
 WEIR_API bool weir_vec_next(const struct weir_vec *vec, struct weir_cursor *at, void *item);
 
-/* ---- deque: grows and shrinks at both ends ------------------------------------------------------------------------ */
+/* ---- deque: grows and shrinks at both ends ----------------------------------------------------------------------- */
 
 struct weir_deque;
 
@@ -150,7 +150,7 @@ WEIR_API void weir_deque_clear(struct weir_deque *deque);
 /** One step, from front to back, as weir_vec_next(). Changes at either end do not disturb it. */
 WEIR_API bool weir_deque_next(const struct weir_deque *deque, struct weir_cursor *at, void *item);
 
-/* ---- map: values by key, in the order in which keys came ----------------------------------------------------------- */
+/* ---- map: values by key, in the order in which keys came --------------------------------------------------------- */
 
 struct weir_map;
 
@@ -184,11 +184,11 @@ WEIR_API bool weir_map_remove(struct weir_map *map, const void *key);
 
 WEIR_API void weir_map_clear(struct weir_map *map);
 
-/** One step of an iteration in the order in which keys came: true and the entry in *key and *value (borrowed; either may
- *  be NULL), or false at the end. What is added or taken out meanwhile does not disturb it. */
+/** One step of an iteration in the order in which keys came: true and the entry in *key and *value (borrowed; either
+ *  may be NULL), or false at the end. What is added or taken out meanwhile does not disturb it. */
 WEIR_API bool weir_map_next(const struct weir_map *map, struct weir_cursor *at, void *key, void *value);
 
-/* ---- set: items that differ, in the order in which they came ------------------------------------------------------- */
+/* ---- set: items that differ, in the order in which they came ----------------------------------------------------- */
 
 struct weir_set;
 

@@ -19,12 +19,12 @@ struct weir_chunks {
     int fd;
     bool ended; /* nothing more can be read */
     int error;
-    char *block;          /* that the window lies in, of how.most bytes; NULL: a buffer's, or freed */
-    const char *window;   /* what has been read and not been given */
-    size_t size;          /* bytes of it */
+    char *block;        /* that the window lies in, of how.most bytes; NULL: a buffer's, or freed */
+    const char *window; /* what has been read and not been given */
+    size_t size;        /* bytes of it */
     struct weir_chunk chunk;
-    uint64_t offset;      /* of the window */
-    uint64_t number;      /* the next chunk's */
+    uint64_t offset; /* of the window */
+    uint64_t number; /* the next chunk's */
 };
 
 static void end_reading(struct weir_chunks *chunks)
@@ -133,11 +133,8 @@ static bool read_more(struct weir_chunks *chunks)
 static const struct weir_chunk *give(struct weir_chunks *chunks, size_t size, size_t skip, bool partial)
 {
     bool goes_on = partial && chunks->how.split == WEIR_CHUNKS_LINES;
-    chunks->chunk = (struct weir_chunk){.data = chunks->window,
-                                        .size = size,
-                                        .offset = chunks->offset,
-                                        .number = chunks->number,
-                                        .partial = partial};
+    chunks->chunk = (struct weir_chunk){
+        .data = chunks->window, .size = size, .offset = chunks->offset, .number = chunks->number, .partial = partial};
     chunks->number += !goes_on;
     chunks->window += size + skip;
     chunks->size -= size + skip;
@@ -163,7 +160,7 @@ static const struct weir_chunk *next_line(struct weir_chunks *chunks)
             return give(chunks, (size_t)(end - chunks->window), 1, false);
         if (most == chunks->how.most)
             return give(chunks, most, 0, true);
-        /* Nothing behind the last separator is no line; what is left of one that came in parts ends it, empty or not. */
+        /* Nothing behind the last separator is no line; what is left of one that came in parts ends it. */
         if (chunks->ended)
             return most > 0 || chunks->chunk.partial ? give(chunks, most, 0, false) : NULL;
         seen = most;
@@ -180,16 +177,20 @@ static const struct weir_chunk *next_of_size(struct weir_chunks *chunks, size_t 
     return give(chunks, wr_min(chunks->size, size), 0, partial);
 }
 
+static const struct weir_chunk *next(struct weir_chunks *chunks)
+{
+    if (chunks->how.split == WEIR_CHUNKS_LINES)
+        return next_line(chunks);
+    return next_of_size(chunks, chunks->how.split == WEIR_CHUNKS_RECORDS ? chunks->how.record : chunks->how.most);
+}
+
 const struct weir_chunk *weir_chunks_next(struct weir_chunks *chunks)
 {
     if (chunks == NULL)
         return NULL;
     if (chunks->error == -EAGAIN)
         chunks->error = 0;
-    bool lines = chunks->how.split == WEIR_CHUNKS_LINES, records = chunks->how.split == WEIR_CHUNKS_RECORDS;
-    const struct weir_chunk *chunk = chunks->error != 0 ? NULL
-                                     : lines            ? next_line(chunks)
-                                                        : next_of_size(chunks, records ? chunks->how.record : chunks->how.most);
+    const struct weir_chunk *chunk = chunks->error == 0 ? next(chunks) : NULL;
     if (chunk == NULL && chunks->error == 0) {
         chunks->chunk.partial = false;
         end_reading(chunks);

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT
  * Deques: items in a ring, which grows to the double and shrinks when three quarters of it are unused.
  *
- * Each item has a number that it keeps: one more than its neighbour's towards the front. An iteration remembers numbers,
- * so what happens at the ends does not disturb it. */
+ * Each item has a number that it keeps: one more than its neighbour's towards the front. An iteration remembers
+ * numbers, so what happens at the ends does not disturb it. */
 #include "object/item.h"
 
 struct weir_deque {
     struct weir_item item;
-    char *data;          /* a ring of `room` fields, a power of two or 0 */
+    char *data; /* a ring of `room` fields, a power of two or 0 */
     size_t count, room;
-    uint64_t first;      /* the front's number; its field is this modulo room */
+    uint64_t first; /* the front's number; its field is this modulo room */
 };
 
 /* ---- the type -------------------------------------------------------------------------------------------------- */
@@ -55,8 +55,8 @@ bool weir_deque_is(const void *object)
 
 /* ---- room ------------------------------------------------------------------------------------------------------ */
 
-/** Moves the items to a ring of another size, a power of two. What is returned in *old is to be freed once nothing in it
- *  is needed any more. pre: room >= count, room > 0. */
+/** Moves the items to a ring of another size, a power of two. What is returned in *old is to be freed once nothing in
+ *  it is needed any more. pre: room >= count, room > 0. */
 static int set_room(struct weir_deque *deque, size_t room, char **old)
 {
     struct weir_deque from = *deque;
@@ -195,7 +195,7 @@ void weir_deque_clear(struct weir_deque *deque)
     struct weir_deque old = *deque;
     deque->data = NULL;
     deque->count = deque->room = 0;
-    deque->first = old.first + old.count; /* numbers are not given twice, so an iteration does not meet new items as old */
+    deque->first = old.first + old.count; /* numbers are not given twice: new items are not met as old ones */
     for (size_t i = 0; wr_item_is_object(&old.item) && i < old.count; i++)
         weir_unref(wr_item_load(field(&old, old.first + i)));
     weir_free(old.data);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * What the containers share: items, which are references to objects or plain values, moved in and out of storage. A
- * container's storage is a block of its own, from weir_malloc(); a field of storage that holds an object is its pointer.
+ * container's storage is a block of its own, from weir_malloc(); a field of storage that holds an object is its
+ * pointer.
  *
  * Hash, equal and traverse functions are pure, so nothing can meet a container half changed, if references are given up
  * only after it has been changed. Takes no locks. */

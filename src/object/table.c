@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * The hash table under maps and sets; see table.h. The index is probed linearly and refers to entries by place; removing
- * moves what follows in the index up, so it has no marks of what was there. Entries that were removed leave a hole, and
- * go when the table is rebuilt. What grows or shrinks is rebuilt in a new block: until that is there nothing changes.
+ * The hash table under maps and sets; see table.h. The index is probed linearly and refers to entries by place;
+ * removing moves what follows in the index up, so it has no marks of what was there. Entries that were removed leave
+ * a hole, and go when the table is rebuilt. What grows or shrinks is rebuilt in a new block: until that is there
+ * nothing changes.
  *
  * Serials only grow along the entries, so an iteration that remembers one goes on behind it whatever was rebuilt.
  * Takes no locks. */

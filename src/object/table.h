@@ -8,14 +8,14 @@
 /** One block holds the entries, then the index. An entry is 8 bytes of its own, the key's field, the value's field. */
 struct wr_table {
     struct weir_item key, value;
-    bool is_set;     /* no values */
-    char *data;      /* the block; NULL: room and slots are 0 */
-    uint32_t *index; /* a slot is the place of an entry + 1, or 0; probed in turn */
-    uint32_t slots;  /* a power of two */
-    uint32_t room;   /* entries that there is memory for */
-    uint32_t first, end; /* places from the first entry that is there to behind the last */
-    uint32_t count;  /* entries that are there */
-    uint32_t serial; /* the next entry's */
+    bool is_set;                     /* no values */
+    char *data;                      /* the block; NULL: room and slots are 0 */
+    uint32_t *index;                 /* a slot is the place of an entry + 1, or 0; probed in turn */
+    uint32_t slots;                  /* a power of two */
+    uint32_t room;                   /* entries that there is memory for */
+    uint32_t first, end;             /* places from the first entry that is there to behind the last */
+    uint32_t count;                  /* entries that are there */
+    uint32_t serial;                 /* the next entry's */
     size_t at_key, at_value, stride; /* bytes, in and of an entry */
 };
 

@@ -69,10 +69,7 @@ static void shrink(struct weir_vec *vec)
         (void)set_room(vec, wr_max(vec->count * 2, 4));
 }
 
-int weir_vec_reserve(struct weir_vec *vec, size_t count)
-{
-    return count <= vec->room ? 0 : set_room(vec, count);
-}
+int weir_vec_reserve(struct weir_vec *vec, size_t count) { return count <= vec->room ? 0 : set_room(vec, count); }
 
 size_t weir_vec_count(const struct weir_vec *vec) { return vec->count; }
 

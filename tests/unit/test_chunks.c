@@ -31,8 +31,8 @@ static ssize_t read_source(void *arg, void *buffer, size_t size)
     return (ssize_t)n;
 }
 
-/** Reads `text` from a buffer, a function with small steps and a pipe; must give what `expect` says: chunks in brackets,
- *  partial ones with a +. */
+/** Reads `text` from a buffer, a function with small steps and a pipe; must give what `expect` says: chunks in
+ *  brackets, partial ones with a +. */
 static void must_give(const char *text, size_t size, struct weir_chunks_how how, const char *expect)
 {
     for (int way = 0; way < 4; way++) {
@@ -50,8 +50,8 @@ static void must_give(const char *text, size_t size, struct weir_chunks_how how,
         const struct weir_chunk *c;
         while ((c = weir_chunks_next(it))) {
             must(c->size == 0 || memcmp(text + c->offset, c->data, c->size) == 0, "offset %lu is wrong", c->offset);
-            length += (size_t)snprintf(seen + length, sizeof seen - length, "[%lu:%.*s%s]", c->number, (int)c->size, c->data,
-                                       c->partial ? "+" : "");
+            length += (size_t)snprintf(seen + length, sizeof seen - length, "[%lu:%.*s%s]", c->number, (int)c->size,
+                                       c->data, c->partial ? "+" : "");
         }
         seen[length] = '\0';
         must(strcmp(seen, expect) == 0, "way %d gives %s, not %s", way, seen, expect);
@@ -139,8 +139,8 @@ Test(chunks, memory_goes_back_at_the_end)
 {
     struct weir_stats before, during, after;
     weir_stats_get(&before);
-    struct weir_chunks *it = weir_chunks_call(read_source, &(struct source){"abc", 3, 3, 0},
-                                              &(struct weir_chunks_how){.most = 8 * WR_MIB});
+    struct weir_chunks *it =
+        weir_chunks_call(read_source, &(struct source){"abc", 3, 3, 0}, &(struct weir_chunks_how){.most = 8 * WR_MIB});
     cr_assert_not_null(weir_chunks_next(it));
     weir_stats_get(&during);
     cr_assert_null(weir_chunks_next(it));

@@ -13,7 +13,7 @@
 
 TestSuite(containers, .timeout = 120);
 
-/* ---- objects that are counted ---------------------------------------------------------------------------------- */
+/* ---- objects that are counted ------------------------------------------------------------------------------------ */
 
 struct thing {
     void *other;
@@ -161,7 +161,7 @@ Test(containers, vec_of_values_as_a_model)
     cr_assert_eq(alive(), 0);
 }
 
-/* ---- what a finalizer may do ------------------------------------------------------------------------------------ */
+/* ---- what a finalizer may do ------------------------------------------------------------------------------------- */
 
 static struct weir_vec *the_vec;
 static struct weir_map *the_map;
@@ -301,7 +301,7 @@ Test(containers, cycles_through_each_are_collected)
     cr_assert_lt(live_bytes(), before, "storage is freed");
 }
 
-/* ---- deep structures, memory that goes back ------------------------------------------------------------------------ */
+/* ---- deep structures, memory that goes back ---------------------------------------------------------------------- */
 
 static void *nest_and_drop(void *arg)
 {
@@ -376,7 +376,7 @@ Test(containers, what_shrinks_gives_room_back)
     end_all();
 }
 
-/* ---- map and set --------------------------------------------------------------------------------------------------- */
+/* ---- map and set ------------------------------------------------------------------------------------------------- */
 
 Test(containers, map_as_a_model)
 {
@@ -542,7 +542,7 @@ Test(containers, hash_of_bytes_spreads)
     weir_unref(set);
 }
 
-/* ---- deque --------------------------------------------------------------------------------------------------------- */
+/* ---- deque ------------------------------------------------------------------------------------------------------- */
 
 Test(containers, deque_as_a_model)
 {
@@ -605,7 +605,8 @@ Test(containers, deque_of_objects)
     struct weir_deque *deque = weir_deque_new(NULL);
     for (long i = 0; i < 10; i++)
         must((i % 2 ? weir_deque_take_front : weir_deque_take_back)(deque, make(&thing_type, i)) == 0, "take");
-    struct thing *front = weir_deque_pop_front(deque), *back = weir_deque_pop_back(deque), *got = weir_deque_get(deque, 0);
+    struct thing *front = weir_deque_pop_front(deque), *back = weir_deque_pop_back(deque),
+                 *got = weir_deque_get(deque, 0);
     cr_assert(front->value == 9 && back->value == 8 && got->value == 7 && weir_refcount(got) == 2);
     weir_unref(front);
     weir_unref(back);
@@ -617,7 +618,7 @@ Test(containers, deque_of_objects)
     weir_unref(deque);
 }
 
-/* ---- shared ones ---------------------------------------------------------------------------------------------------- */
+/* ---- shared ones ------------------------------------------------------------------------------------------------- */
 
 static void *release_elsewhere(void *object)
 {
@@ -631,7 +632,8 @@ Test(containers, shared_with_all_they_hold)
     fill_all(10, NULL);
     must(weir_vec_push(the_vec, the_map) == 0 && weir_vec_push(the_vec, the_deque) == 0, "push");
     weir_share(the_vec);
-    cr_assert(weir_is_shared(the_map) && weir_is_shared(weir_vec_at(the_vec, 3)) && weir_is_shared(weir_deque_at(the_deque, 0)));
+    cr_assert(weir_is_shared(the_map) && weir_is_shared(weir_vec_at(the_vec, 3)) &&
+              weir_is_shared(weir_deque_at(the_deque, 0)));
     weir_clear(&the_map);
     weir_clear(&the_deque);
     unit_on_thread(release_elsewhere, the_vec);
@@ -640,7 +642,7 @@ Test(containers, shared_with_all_they_hold)
     end_all();
 }
 
-/* ---- memory that is refused ------------------------------------------------------------------------------------------ */
+/* ---- memory that is refused -------------------------------------------------------------------------------------- */
 
 /** Lets the address space grow no more. */
 static void refuse(bool on)
@@ -679,7 +681,8 @@ Test(containers, without_memory_they_stay_as_they_were)
     for (int j = 0; j < 5; j++)
         must(failure[j] == -ENOMEM, "failure %d is %d", j, failure[j]);
     must(weir_vec_count(vec) == (size_t)done[0] && weir_deque_count(deque) == (size_t)done[1] &&
-             weir_map_count(map) == (size_t)done[2] && weir_set_count(set) == (size_t)done[3], "counts");
+             weir_map_count(map) == (size_t)done[2] && weir_set_count(set) == (size_t)done[3],
+         "counts");
     for (i = 0; i < done[0]; i++)
         must(*(long *)weir_vec_at(vec, (size_t)i) == i, "vec");
     for (i = 0; i < done[1]; i++)
@@ -714,7 +717,8 @@ Test(containers, without_memory_references_are_not_lost)
     for (int i = 0; i < 100000 && failure == 0; i++)
         failure = weir_vec_take(vec, weir_ref(thing));
     refuse(false);
-    must(reserve[0] == -ENOMEM && reserve[1] == -ENOMEM && reserve[2] == -ENOMEM && reserve[3] == -EOVERFLOW, "reserve");
+    must(reserve[0] == -ENOMEM && reserve[1] == -ENOMEM && reserve[2] == -ENOMEM && reserve[3] == -EOVERFLOW,
+         "reserve");
     must(resize == -ENOMEM, "resize");
     must(failure == -ENOMEM, "no push failed");
     must(weir_refcount(thing) == weir_vec_count(vec) + 1, "%zu references, %zu items", weir_refcount(thing),
@@ -739,11 +743,13 @@ Test(containers, reserved_room_cannot_fail)
     struct weir_map *map = weir_map_new(WEIR_VALUES(int), NULL);
     struct weir_set *set = weir_set_new(WEIR_VALUES(int));
     must(weir_vec_reserve(vec, COUNT) == 0 && weir_deque_reserve(deque, COUNT) == 0 &&
-             weir_map_reserve(map, COUNT) == 0 && weir_set_reserve(set, COUNT) == 0, "reserve");
+             weir_map_reserve(map, COUNT) == 0 && weir_set_reserve(set, COUNT) == 0,
+         "reserve");
     uint64_t before = live_bytes();
     for (int i = 0; i < COUNT; i++)
         must(weir_vec_push(vec, &i) == 0 && weir_deque_push_front(deque, &i) == 0 && weir_map_set(map, &i, NULL) == 0 &&
-                 weir_set_add(set, &i) == 1, "push");
+                 weir_set_add(set, &i) == 1,
+             "push");
     cr_assert_eq(live_bytes(), before);
     weir_unref(vec);
     weir_unref(deque);
