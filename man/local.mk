@@ -8,6 +8,8 @@ dist_man_MANS += \
     man/weir.7 \
     man/weir_aligned_alloc.3 \
     man/weir_calloc.3 \
+    man/weir_chunks.3 \
+    man/weir_containers.3 \
     man/weir_clear.3 \
     man/weir_free.3 \
     man/weir_free_aligned_sized.3 \

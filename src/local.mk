@@ -54,14 +54,22 @@ weir_sources = \
     src/front/thread.h \
     src/object/domain.c \
     src/object/domain.h \
+    src/object/chunks.c \
+    src/object/deque.c \
     src/object/gc.c \
+    src/object/item.h \
     src/object/log.c \
     src/object/look.c \
+    src/object/map.c \
     src/object/object.c \
     src/object/scope.c \
+    src/object/set.c \
     src/object/share.c \
+    src/object/table.c \
+    src/object/table.h \
     src/object/trace.c \
     src/object/trace.h \
+    src/object/vec.c \
     src/object/weak.c
 
 library_ldflags = $(SANITIZER_FLAGS) -Wl,-z,defs -Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete

@@ -35,6 +35,8 @@ unit_tests = \
     tests/unit/test_alloc_grid \
     tests/unit/test_arena \
     tests/unit/test_bits \
+    tests/unit/test_chunks \
+    tests/unit/test_containers \
     tests/unit/test_errno \
     tests/unit/test_geometry \
     tests/unit/test_gc \
@@ -112,12 +114,17 @@ program_tests = \
     tests/tool/trace.py \
     tests/real/run.py
 
-TESTS += $(lint_tests)
+# The programs of examples/, and the code in docs/.
+example_tests = \
+    tests/examples/docs.py \
+    tests/examples/run.py
+
+TESTS += $(lint_tests) $(example_tests)
 if PRELOAD
 TESTS += $(program_tests)
 endif
 
-EXTRA_DIST += $(unit_scripts) $(lint_tests) $(program_tests) $(test_files)
+EXTRA_DIST += $(unit_scripts) $(example_tests) $(lint_tests) $(program_tests) $(test_files)
 test_files = \
     tests/abuse/abuse.h \
     tests/abuse/corrupted_trim.c \

@@ -5,6 +5,8 @@
 #define WEIR_WEIR_H
 
 #include <weir/alloc.h>
+#include <weir/chunks.h>
+#include <weir/containers.h>
 #include <weir/gc.h>
 #include <weir/object.h>
 

@@ -8,6 +8,7 @@
 #define WR_OS_H
 
 #include <stdatomic.h>
+#include <sys/types.h>
 
 #include "base/base.h"
 
@@ -94,6 +95,9 @@ const char *wr_os_program(char *buf, size_t size);
 
 /** Appends `size` bytes to the file at `path` in one write, creating it. False if it cannot. */
 bool wr_os_append(const char *path, const void *data, size_t size);
+
+/** Reads from a descriptor, again where a signal interrupted it. Bytes read, 0 at the end, or -errno. */
+ssize_t wr_os_read(int fd, void *data, size_t size);
 
 #if defined(__has_include)
 #if __has_include(<sys/single_threaded.h>)

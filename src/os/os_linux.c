@@ -280,3 +280,16 @@ bool wr_os_append(const char *path, const void *data, size_t size)
     errno = saved;
     return done;
 }
+
+ssize_t wr_os_read(int fd, void *data, size_t size)
+{
+    int saved = errno;
+    ssize_t n;
+    do {
+        n = read(fd, data, size);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0)
+        n = -errno;
+    errno = saved;
+    return n;
+}
