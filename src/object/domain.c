@@ -291,9 +291,9 @@ static struct wr_big *record(uint32_t slot)
 
 struct wr_big *wr_big_of(const struct wr_header *header)
 {
-    /* Blocks are aligned to 16, so an address that is none is not read from. */
+    /* Only what is the start of a block is read from: what lies before any other address may not be mapped. */
     const struct name *name = (const struct name *)(const void *)header - 1;
-    if ((uintptr_t)name % WR_MIN_ALIGN != 0 || wr_map_get(name) == 0 || name->magic != MAGIC)
+    if ((uintptr_t)name % WR_MIN_ALIGN != 0 || wr_block_look(name).kind <= WR_BLOCK_INVALID || name->magic != MAGIC)
         return NULL;
     struct wr_big *big = record(name->slot);
     return big != NULL && big->object == (const void *)(header + 1) ? big : NULL;

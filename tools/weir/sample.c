@@ -75,12 +75,15 @@ static uint64_t resident_of(pid_t pid)
     return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+enum { LOOKS_FOR_NO = 8 };
+
 static void look_for_library(struct sampler *s)
 {
     if (s->library == NULL || s->mapped == MAPPED_YES || (s->looks & (s->looks - 1)) != 0)
         return;
     enum mapped mapped = launch_mapped(s->root, s->library);
-    if (mapped != MAPPED_UNKNOWN)
+    /* The first looks may come before the loader has mapped anything: they can say yes, but not no. */
+    if (mapped == MAPPED_YES || (mapped == MAPPED_NO && s->looks >= LOOKS_FOR_NO))
         s->mapped = mapped;
 }
 
