@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * regret: shows how Weir's bound of slack follows what a program does (src/core/purge.c has the law, docs/memory.md
- * the plot). It calls Weir by name, and builds and drops a table: again and again, which widens the bound; then a small
- * one, as a program that works on with little; a larger one once; and again small ones. Prints CSV when a table is
+ * the plot). It calls Weir by name, and builds a table of which it drops and builds one half again and again, which
+ * widens the bound; then it drops and builds a small one, as a program that works on with little; a larger one once; and
+ * again small ones. Prints CSV when a table is
  * built and when it is dropped: seconds, and in MiB what is used, the slack, its bound, and the sums that went back and
  * came again. A few blocks stay all the time, so that no arena is ever empty and only pages go back. */
 #include <inttypes.h>
@@ -49,37 +50,39 @@ static void build(size_t blocks)
     }
 }
 
-static void drop(size_t blocks)
+static void drop(size_t from, size_t blocks)
 {
-    for (size_t i = 0; i < blocks; i++)
+    for (size_t i = from; i < blocks; i++)
         if (i % PIN_ONE_IN != 0) {
             weir_free(block[i]);
             block[i] = NULL;
         }
 }
 
-static void build_and_drop(size_t mib, const char *phase)
+/** Drops what lies behind the first `keep` MiB of the table. */
+static void build_and_drop(size_t mib, size_t keep, const char *phase)
 {
     build(mib * (MIB / BLOCK));
     say(phase, "built");
     pause_ms(PAUSE_MS);
-    drop(mib * (MIB / BLOCK));
+    drop(keep * (MIB / BLOCK), mib * (MIB / BLOCK));
     say(phase, "dropped");
     pause_ms(PAUSE_MS);
 }
 
-static void keep_going(double until, size_t mib, const char *phase)
+static void keep_going(double until, size_t mib, size_t keep, const char *phase)
 {
     while (seconds() < until)
-        build_and_drop(mib, phase);
+        build_and_drop(mib, keep, phase);
 }
 
 int main(void)
 {
     clock_gettime(CLOCK_MONOTONIC, &start);
     puts("seconds,used,slack,bound,returned,refaulted,phase,moment");
-    keep_going(3, LOOP_MIB, "loop");
-    keep_going(10, LITTLE_MIB, "little");
-    build_and_drop(MOST_MIB, "once");
-    keep_going(12, LITTLE_MIB, "little");
+    keep_going(3, LOOP_MIB, LOOP_MIB / 2, "loop");
+    build_and_drop(LOOP_MIB, 0, "loop");
+    keep_going(10, LITTLE_MIB, 0, "little");
+    build_and_drop(MOST_MIB, 0, "once");
+    keep_going(12, LITTLE_MIB, 0, "little");
 }
