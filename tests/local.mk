@@ -74,6 +74,12 @@ endif
 AM_DEFAULT_SOURCE_EXT = .c
 LDADD = tests/unit/libsupport.a libweir.la $(CRITERION_LIBS) $(JANSSON_LIBS)
 
+# First what takes longest, so that with make -j nothing waits for it alone at the end.
+long_tests = tests/real/run.py
+if PRELOAD
+TESTS += $(long_tests)
+endif
+
 if UNIT
 check_PROGRAMS += $(unit_tests)
 TESTS += $(unit_tests) $(unit_scripts)
@@ -111,8 +117,7 @@ program_tests = \
     tests/tool/servers.py \
     tests/tool/signals.py \
     tests/tool/status.py \
-    tests/tool/trace.py \
-    tests/real/run.py
+    tests/tool/trace.py
 
 # The programs of examples/, and the code in docs/.
 example_tests = \
@@ -124,7 +129,7 @@ if PRELOAD
 TESTS += $(program_tests)
 endif
 
-EXTRA_DIST += $(unit_scripts) $(example_tests) $(lint_tests) $(program_tests) $(test_files)
+EXTRA_DIST += $(unit_scripts) $(example_tests) $(lint_tests) $(long_tests) $(program_tests) $(test_files)
 test_files = \
     tests/abuse/abuse.h \
     tests/abuse/corrupted_trim.c \
