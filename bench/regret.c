@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * regret: shows how Weir's bound of slack follows what a program does (src/core/purge.c has the law, docs/memory.md
  * the plot). It calls Weir by name, and builds a table of which it drops and builds one half again and again, which
- * widens the bound; then it drops and builds a small one, as a program that works on with little; a larger one once; and
+ * widens the bound; then a small one, as a program that works on with little; a larger one once; and
  * again small ones. Prints CSV when a table is
  * built and when it is dropped: seconds, and in MiB what is used, the slack, its bound, and the sums that went back and
  * came again. A few blocks stay all the time, so that no arena is ever empty and only pages go back. */

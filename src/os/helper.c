@@ -121,8 +121,9 @@ static void fill_storage(char *storage, const char *pointer)
 #if defined(__x86_64__)
     /* Where the compiler looks for the thread pointer itself, where the C library does, and the stack protector's word.
      */
-    memcpy(storage, &storage, sizeof storage);
-    memcpy(storage + 0x10, &storage, sizeof storage);
+    const uintptr_t self = (uintptr_t)storage;
+    memcpy(storage, &self, sizeof self);
+    memcpy(storage + 0x10, &self, sizeof self);
     memcpy(storage + 0x28, pointer + 0x28, sizeof(uintptr_t));
 #else
     (void)storage;
