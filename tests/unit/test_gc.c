@@ -275,14 +275,15 @@ Test(gc, test_resurrection_is_transitive)
     must_collect(3);
 }
 
+static void count_call(struct weir_weak *weak WR_UNUSED, void *calls) { *(int *)calls += 1; }
+
 Test(gc, test_weakref_callbacks_of_reachable_ones_run)
 {
     struct weir_weak weak;
     static int calls;
     struct node *a = make(&node_type), *got;
-    void count(struct weir_weak * w WR_UNUSED, void *arg) { *(int *)arg += 1; }
     a->left = weir_ref(a);
-    weir_weak_init(&weak, a, count, &calls);
+    weir_weak_init(&weak, a, count_call, &calls);
     weir_unref(a);
     must_collect(1);
     got = weir_weak_get(&weak);
@@ -301,12 +302,11 @@ static const struct weir_type weak_node_type = {
 Test(gc, test_weakref_callbacks_of_trash_do_not_run)
 {
     static int calls;
-    void count(struct weir_weak * w WR_UNUSED, void *arg WR_UNUSED) { calls++; }
     struct weak_node *a = weir_new(&weak_node_type), *b = weir_new(&weak_node_type);
     a->next = b;
     weir_set(&b->next, a);
-    weir_weak_init(&a->weak, b, count, NULL);
-    weir_weak_init(&b->weak, a, count, NULL);
+    weir_weak_init(&a->weak, b, count_call, &calls);
+    weir_weak_init(&b->weak, a, count_call, &calls);
     weir_unref(a);
     must_collect(2);
     must(calls == 0, "the callback of a weak reference in garbage ran");
