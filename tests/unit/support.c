@@ -2,7 +2,9 @@
  * What the unit tests share; see support.h. Owns the seed of this run. */
 #include "support.h"
 
+#include "base/option.h"
 #include "core/geometry.h"
+#include "front/thread.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -201,6 +203,12 @@ void unit_need_small_pages(void)
     weir_free(weir_malloc(1)); /* geometry is set up with the first block */
     if (WR_PAGE_SIZE != 4096)
         cr_skip_test("the sizes here are those of pages of 4 KiB");
+}
+
+void unit_no_purger(void)
+{
+    wr_start();
+    wr_options.purger = WR_PURGER_OFF;
 }
 
 size_t unit_resident(void)

@@ -20,6 +20,7 @@ static void need_defaults(void)
 {
     if (getenv("WEIR_PURGE") != NULL)
         cr_skip_test("WEIR_PURGE is set: what is said to be returned may still be resident");
+    unit_no_purger();
 }
 
 TestSuite(arena, .init = need_defaults, .timeout = 120);

@@ -15,7 +15,13 @@ enum { BLOCKS = 20000 };
 
 static void *block[BLOCKS];
 
-TestSuite(purge, .init = unit_need_small_pages, .timeout = 60);
+static void set_up(void)
+{
+    unit_need_small_pages();
+    unit_no_purger();
+}
+
+TestSuite(purge, .init = set_up, .timeout = 60);
 
 static struct weir_stats now(void)
 {

@@ -505,6 +505,7 @@ Test(purger, only_slack_that_nobody_needed_goes)
     static void *block[3000];
     need_purger();
     unit_need_small_pages();
+    unit_no_purger();
     for (size_t i = 0; i < WR_COUNT(block); i++) {
         must((block[i] = weir_malloc(1000)) != NULL, "no memory");
         memset(unit_opaque(block[i]), 1, 1000);
@@ -598,7 +599,7 @@ static void compare_with(int thp)
 {
     if (wr_options.purge == WR_PURGE_FREE)
         cr_skip_test("pages stay until the system is short of memory");
-    wr_start();
+    unit_no_purger();
     wr_options.thp = thp;
     build_and_compare(60000, 1000, "small blocks");
     build_and_compare(3000, 30000, "medium blocks");

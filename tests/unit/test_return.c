@@ -449,6 +449,7 @@ Test(memory_return, resident_size_of_the_process)
 Test(memory_return, trim_keeps_what_it_is_told_to)
 {
     need_defaults();
+    unit_no_purger();
     struct weir_stats stats;
     struct built built;
     build(&built, &small);
