@@ -87,8 +87,8 @@ size_t unit_page_size(void);
 /** Skips the test where Weir's pages are not of 4 KiB, as its sizes take for granted. */
 void unit_need_small_pages(void);
 
-/** No purger from here on: what a test counts exactly, or times by its own calls, does not change behind its back. To be
- *  called before there is slack; some of Criterion's processes have threads, so a test cannot rely on being alone. */
+/** No purger from here on: what a test counts exactly, or times by its own calls, does not change behind its back. To
+ *  be called before there is slack; some of Criterion's processes have threads, so a test cannot rely on being alone. */
 void unit_no_purger(void);
 
 /** Resident bytes of the process, from /proc/self/statm. */
