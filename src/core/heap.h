@@ -147,6 +147,22 @@ void *wr_heap_alloc_medium(struct wr_heap *heap, unsigned class, bool *zeroed);
  * special mode wants to see it. pre: the caller owns `heap`, and not the pool; block is the start of one. */
 bool wr_heap_send(struct wr_heap *heap, struct wr_pool *pool, void *block);
 
+/** As wr_heap_send(), where a parcel for the pool is open and does not get full by this block; else false. pre: besides,
+ *  the caller is inside its heap. */
+WR_INLINE bool wr_heap_send_more(struct wr_heap *heap, struct wr_pool *pool, void *block)
+{
+    struct wr_parcel *parcel = &heap->parcel[wr_pool_index(pool) % WR_PARCELS];
+    /* First, and acquire: a visitor who has left by now has emptied the parcels. */
+    if (wr_unlikely(atomic_load_explicit(&heap->visited, memory_order_acquire)) || parcel->pool != pool ||
+        parcel->first == block || parcel->count >= WR_PARCEL_BLOCKS - 1)
+        return false;
+    *(void **)block = parcel->first;
+    parcel->first = block;
+    parcel->count++;
+    heap->remote_frees++;
+    return true;
+}
+
 /** Finishes what wr_pool_push_remote() found due. pre: the caller has the claim; no lock is held. */
 void wr_heap_settle(struct wr_pool *pool);
 

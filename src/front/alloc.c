@@ -297,10 +297,22 @@ static WR_NOINLINE void free_medium(void *address, struct wr_pool *pool)
 
 void wr_free_aside(void *address, struct wr_pool *pool)
 {
-    if (atomic_load_explicit(&pool->owner, memory_order_relaxed) == 0)
+    uintptr_t owner = atomic_load_explicit(&pool->owner, memory_order_relaxed);
+    struct wr_heap *self = wr_self;
+    if (owner == 0) {
         free_medium(address, pool);
-    else
-        free_small(address, pool);
+        return;
+    }
+    if (wr_likely(owner != (uintptr_t)self && !self->inside && !self->special && wr_pool_is_block(pool, address))) {
+        wr_heap_set_inside(self, true); /* as wr_enter() and wr_leave() do */
+        atomic_signal_fence(memory_order_seq_cst);
+        bool sent = wr_heap_send_more(self, pool, address);
+        atomic_signal_fence(memory_order_seq_cst);
+        wr_heap_set_inside(self, false);
+        if (wr_likely(sent))
+            return;
+    }
+    free_small(address, pool);
 }
 
 /** Frees a block of this thread's that found no room in its stash, and has taken it all the same, into its pool. */
