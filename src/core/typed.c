@@ -275,8 +275,8 @@ void wr_typed_send(struct wr_typed *pool, struct wr_header *header)
     struct wr_kind *kind = pool->kind;
     uint32_t word = atomic_load_explicit(&pool->remote, memory_order_relaxed);
     __atomic_store_n(&header->count, 0, __ATOMIC_RELAXED);
-    do
-        header->state = word & 0xffff;
+    do /* release: a pass of the owner that looks meanwhile does not take this for the state of an object */
+        __atomic_store_n(&header->state, word & 0xffff, __ATOMIC_RELEASE);
     while (!atomic_compare_exchange_weak_explicit(&pool->remote, &word,
                                                   (word & 0xffff0000) + 0x10000 + wr_typed_slot(header),
                                                   memory_order_release, memory_order_relaxed));

@@ -369,8 +369,8 @@ struct wr_header *wr_big_new(struct wr_domain *domain, const struct weir_type *t
 void wr_big_free(struct wr_big *big)
 {
     struct name *name = (struct name *)(void *)((char *)big->object - sizeof *name - sizeof(struct wr_header));
-    struct wr_domain *domain = big->domain;
     big_lock();
+    struct wr_domain *domain = big->domain; /* under the lock: it may be handed over meanwhile */
     domain->big_pages -= pages_of(big);
     *(big->prev != NULL ? &big->prev->next : &domain->bigs) = big->next;
     if (big->next != NULL)

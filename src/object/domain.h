@@ -15,6 +15,8 @@
 #ifndef WR_DOMAIN_H
 #define WR_DOMAIN_H
 
+#include <string.h>
+
 #include "core/typed.h"
 #include "weir/gc.h"
 
@@ -69,6 +71,10 @@ WR_INLINE uint32_t wr_state(const struct wr_header *header)
 {
     return __atomic_load_n(&header->state, __ATOMIC_RELAXED);
 }
+WR_INLINE void wr_set_state(struct wr_header *header, uint32_t state)
+{
+    __atomic_store_n(&header->state, state, __ATOMIC_RELAXED);
+}
 WR_INLINE void wr_state_set(struct wr_header *header, uint32_t bits)
 {
     __atomic_fetch_or(&header->state, bits, __ATOMIC_RELAXED);
@@ -90,22 +96,30 @@ WR_INLINE uint64_t wr_header_word(const struct wr_header *header)
 #define WR_HEADER_LAST (UINT64_C(1) << 32)
 #endif
 
+/** References to an object that is or was shared, if its state says `local` of it. Looks at both halves at once: where
+ *  another thread frees the block at this moment, the count is 0 before the state becomes a link. */
+WR_INLINE unsigned wr_count_below_0(const struct wr_header *header, uint32_t local)
+{
+    uint64_t word = wr_header_word(header);
+    struct wr_header now;
+    memcpy(&now, &word, sizeof now);
+    bool fits = wr_count_sort(now.count) == WR_SORT_SHARED && (now.state & WR_STATE_LOCAL) == local;
+    return fits ? 0u - (unsigned)now.count : 0;
+}
+
 /** References to an object of the thread's own; 0 if it is none. */
 WR_INLINE unsigned wr_count_own(const struct wr_header *header)
 {
     int32_t count = wr_count(header);
     if (wr_likely(count >= 0))
         return (unsigned)count;
-    return wr_count_sort(count) == WR_SORT_SHARED && (wr_state(header) & WR_STATE_LOCAL) != 0 ? 0u - (unsigned)count
-                                                                                              : 0;
+    return wr_count_below_0(header, WR_STATE_LOCAL);
 }
 
 /** References to a shared object; 0 if it is none. */
 WR_INLINE unsigned wr_count_shared(const struct wr_header *header)
 {
-    int32_t count = wr_count(header);
-    return wr_count_sort(count) == WR_SORT_SHARED && (wr_state(header) & WR_STATE_LOCAL) == 0 ? 0u - (unsigned)count
-                                                                                              : 0;
+    return wr_count(header) < 0 ? wr_count_below_0(header, 0) : 0;
 }
 
 /* ---- large objects ----------------------------------------------------------------------------------------------- */

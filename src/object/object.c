@@ -70,7 +70,7 @@ static WR_NOINLINE void link_dead(struct wr_burial *burial, struct wr_header *he
     uint64_t next = (uintptr_t)burial->linked >> 3;
     uint32_t flags = header->state & WR_STATE_FLAGS;
     wr_set_count(header, (int32_t)(PENDING | ((uint32_t)next & ((1u << LINK_BITS) - 1))));
-    header->state = (uint32_t)(next >> LINK_BITS) << 16 | flags;
+    wr_set_state(header, (uint32_t)(next >> LINK_BITS) << 16 | flags);
     burial->linked = header;
 }
 
@@ -79,7 +79,7 @@ static struct wr_header *unlink_dead(struct wr_burial *burial)
     struct wr_header *header = burial->linked;
     uint64_t next = (uint64_t)(header->state >> 16) << LINK_BITS | ((uint32_t)header->count & ((1u << LINK_BITS) - 1));
     burial->linked = (struct wr_header *)(uintptr_t)(next << 3);
-    header->state &= WR_STATE_FLAGS;
+    wr_set_state(header, header->state & WR_STATE_FLAGS);
     wr_set_count(header, 0);
     return header;
 }
