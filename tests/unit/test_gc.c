@@ -940,6 +940,7 @@ Test(gc, without_memory_nothing_changes)
 {
     if (UNIT_SANITIZED)
         cr_skip_test("a sanitizer needs the address space");
+    unit_need_small_pages(); /* the limits here leave no room for a larger arena, and an arena has room for all this */
     without_memory(collect_without_memory);
     without_memory(make_until_refused);
     without_memory(hubs_without_memory);
