@@ -44,11 +44,11 @@ bool wr_purge_zeroes(void) { return zeroes; }
  * together never exceed the most that was used lately by more than a quarter. With each second the widening, and the
  * memory of that peak, shrink by half.
  *
- * What was learnt of small drops says nothing of a large one: where less than half of the least that those cycles had
- * in use is left, they are over, and the widening does not count. In a process with threads the second such cycle is
- * proof enough, for when it falls idle the purger narrows the bound. A single-threaded one has nobody to do that; there
- * it takes more cycles, and the widening is never more than what is in use, so that it goes with the blocks when a loop
- * ends. */
+ * What was learnt of small drops says nothing of a large one: where less than half is left of the least that those
+ * cycles had in use, of two in a row the one that had more, they are over, and the widening does not count. In a
+ * process with threads the second such cycle is proof enough, for when it falls idle the purger narrows the bound. A
+ * single-threaded one has nobody to do that; there it takes more cycles, and the widening is never more than what is in
+ * use, so that it goes with the blocks when a loop ends. */
 enum { WINDOW_MS = 1000, REGRET_SHARE = 10, PATIENCE = 2, PATIENCE_ALONE = 6 };
 
 /* Heads of arenas count as slack as far as there are more of them than small programs have. */
@@ -57,11 +57,12 @@ enum { HEADS_FREE = 512 * 1024 };
 static struct {
     uint64_t start_ms, returned, refaulted; /* when the window began, and the sums then; guarded by: purging */
     unsigned cycles;                        /* regretted, in a row; guarded by: purging */
+    size_t last_trough;                     /* of the last of them; guarded by: purging */
     _Atomic uint64_t end_ms;                /* when the window ends, and the widening shrinks; relaxed */
     _Atomic size_t extra;                   /* pages that the bound is wider; relaxed */
     _Atomic size_t demand;                  /* most pages used lately; relaxed */
     _Atomic size_t trough;                  /* least pages used since the window began; relaxed */
-    _Atomic size_t proven;                  /* the least trough of the cycles that have widened the bound; relaxed */
+    _Atomic size_t proven;                  /* the least trough that two cycles in a row have had; relaxed */
 } regret;
 
 static size_t load(_Atomic size_t *figure) { return atomic_load_explicit(figure, memory_order_relaxed); }
@@ -118,11 +119,12 @@ static bool pass_time(uint64_t now_ms)
     return true;
 }
 
-/** Widens the bound by `again` pages, or to the double of the widening. pre: purging. */
-static void widen(size_t again)
+/** Widens the bound by `again` pages, or to the double of the widening, where no less is used than in this cycle and
+ * in the last. pre: purging. */
+static void widen(size_t again, size_t trough)
 {
-    size_t extra = load(&regret.extra), trough = load(&regret.trough);
-    store(&regret.proven, extra > 0 ? wr_min(load(&regret.proven), trough) : trough);
+    size_t extra = load(&regret.extra), least = wr_max(trough, regret.last_trough);
+    store(&regret.proven, extra > 0 ? wr_min(load(&regret.proven), least) : least);
     store(&regret.extra, wr_min(extra + wr_max(extra, again), load(&regret.demand)));
 }
 
@@ -132,8 +134,10 @@ static void judge(uint64_t now_ms)
     uint64_t returned = atomic_load_explicit(&wr_account.returned, memory_order_relaxed) - regret.returned;
     uint64_t again = atomic_load_explicit(&wr_account.refaulted, memory_order_relaxed) - regret.refaulted;
     if (!pass_time(now_ms) && returned > 0 && again > returned / REGRET_SHARE) {
+        size_t trough = load(&regret.trough);
         if (++regret.cycles >= (wr_os_alone() ? PATIENCE_ALONE : PATIENCE))
-            widen(again >> WR_PAGE_SHIFT);
+            widen(again >> WR_PAGE_SHIFT, trough);
+        regret.last_trough = trough;
         open_window(now_ms, 0);
     }
 }
