@@ -448,6 +448,7 @@ static void *alloc_small(struct wr_heap *heap, unsigned class)
         block = find_blocks(heap, class, &count);
         if (block == NULL)
             return NULL;
+        stash->most = wr_geometry.class[class].stash; /* it may have been less since the heap shrank */
         stash->room = stash->most - count;
     }
     stash->free = *(void **)block;
@@ -615,20 +616,24 @@ static void empty_stash(struct wr_heap *heap, unsigned class)
 }
 
 /* A stashed block may be all that holds its page: when the heap has shrunk by an eighth, no more are kept than a share
- * of its pages. */
+ * of its pages, and until malloc finds a stash empty, free puts back there no more than that. */
 enum { STASH_SHARE = 16 };
 
 /** Empties the stashes of small classes if they may hold too much of what a shrunken heap has in use. pre: owner; lock.
  */
 static void judge_stashes(struct wr_heap *heap)
 {
-    unsigned blocks = 0;
+    int32_t share = (int32_t)(heap->pages / STASH_SHARE / wr_geometry.small_classes);
     heap->shrunk = false;
     heap->most_pages = heap->pages;
-    for (unsigned c = 0; c < wr_geometry.small_classes; c++)
-        blocks += wr_heap_stashed(heap, c);
-    for (unsigned c = 0; blocks > heap->pages / STASH_SHARE && c < wr_geometry.small_classes; c++)
-        empty_stash(heap, c);
+    for (unsigned c = 0; c < wr_geometry.small_classes; c++) {
+        struct wr_stash *stash = &heap->stash[c];
+        if ((int32_t)wr_heap_stashed(heap, c) > share)
+            empty_stash(heap, c);
+        int32_t most = wr_min(share, wr_geometry.class[c].stash);
+        stash->room -= stash->most - most;
+        stash->most = most;
+    }
 }
 
 void wr_heap_free_local(struct wr_heap *heap, struct wr_pool *pool, void *block)

@@ -42,29 +42,54 @@ bool wr_purge_zeroes(void) { return zeroes; }
  * memory shall go back each time; but once some cycles were regretted with less than a second between them, the program
  * is one that goes on so, and the bound is widened by as much as came again, or to the double. Slack and used pages
  * together never exceed the most that was used lately by more than a quarter. With each second the widening, and the
- * memory of that peak, shrink by half. In a process with threads the second such cycle is proof enough, for when it
- * falls idle the purger narrows the bound. A single-threaded one has nobody to do that; there it takes more cycles, and
- * the widening is never more than what is in use, so that it goes with the blocks when a loop ends. */
+ * memory of that peak, shrink by half.
+ *
+ * What was learnt of small drops says nothing of a large one: where less than half is left of the least that those
+ * cycles had in use, of two in a row the one that had more, they are over, and the widening does not count. In a
+ * process with threads the second such cycle is proof enough, for when it falls idle the purger narrows the bound. A
+ * single-threaded one has nobody to do that; there it takes more cycles, and the widening is never more than what is in
+ * use, so that it goes with the blocks when a loop ends. */
 enum { WINDOW_MS = 1000, REGRET_SHARE = 10, PATIENCE = 2, PATIENCE_ALONE = 6 };
+
+/* Heads of arenas count as slack as far as there are more of them than small programs have. */
+enum { HEADS_FREE = 512 * 1024 };
 
 static struct {
     uint64_t start_ms, returned, refaulted; /* when the window began, and the sums then; guarded by: purging */
     unsigned cycles;                        /* regretted, in a row; guarded by: purging */
+    size_t last_trough;                     /* of the last of them; guarded by: purging */
     _Atomic uint64_t end_ms;                /* when the window ends, and the widening shrinks; relaxed */
     _Atomic size_t extra;                   /* pages that the bound is wider; relaxed */
     _Atomic size_t demand;                  /* most pages used lately; relaxed */
+    _Atomic size_t trough;                  /* least pages used since the window began; relaxed */
+    _Atomic size_t proven;                  /* the least trough that two cycles in a row have had; relaxed */
 } regret;
 
 static size_t load(_Atomic size_t *figure) { return atomic_load_explicit(figure, memory_order_relaxed); }
 static void store(_Atomic size_t *figure, size_t value) { atomic_store_explicit(figure, value, memory_order_relaxed); }
 
+/** Pages that the bound is wider with so many used. */
+static size_t widening(size_t used)
+{
+    size_t most = load(&regret.demand) / 4 * 5;
+    if (used < load(&regret.proven) / 2)
+        return 0;
+    size_t extra = wr_min(load(&regret.extra), most > used ? most - used : 0);
+    return wr_os_alone() ? wr_min(extra, used) : extra;
+}
+
+/** The bound, in pages, without regret; with the heads of very many sparse arenas half of it stays. */
+static size_t plain_bound(size_t used)
+{
+    size_t bound = wr_max(wr_options.slack >> WR_PAGE_SHIFT, used / 8);
+    size_t heads = atomic_load_explicit(&wr_arena_count.arenas, memory_order_relaxed) * sizeof(struct wr_arena);
+    return bound - wr_min((heads > HEADS_FREE ? heads - HEADS_FREE : 0) >> WR_PAGE_SHIFT, bound / 2);
+}
+
 size_t wr_purge_bound(void)
 {
-    size_t used = wr_account_used() >> WR_PAGE_SHIFT, most = load(&regret.demand) / 4 * 5;
-    size_t extra = wr_min(load(&regret.extra), most > used ? most - used : 0);
-    if (wr_os_alone())
-        extra = wr_min(extra, used);
-    return wr_max(wr_options.slack >> WR_PAGE_SHIFT, used / 8) + extra;
+    size_t used = wr_account_used() >> WR_PAGE_SHIFT;
+    return plain_bound(used) + widening(used);
 }
 
 /** Begins a new window; `ms` have passed since the last one began. pre: purging. */
@@ -74,6 +99,7 @@ static void open_window(uint64_t now_ms, uint64_t ms)
     unsigned halvings = (unsigned)(ms / WINDOW_MS < 32 ? ms / WINDOW_MS : 32);
     store(&regret.extra, load(&regret.extra) >> halvings);
     store(&regret.demand, used + ((demand > used ? demand - used : 0) >> halvings));
+    store(&regret.trough, used);
     if (halvings > 0)
         atomic_store_explicit(&wr_account.unmapped, 0, memory_order_relaxed);
     regret.start_ms = now_ms;
@@ -93,24 +119,36 @@ static bool pass_time(uint64_t now_ms)
     return true;
 }
 
+/** Widens the bound by `again` pages, or to the double of the widening, where no less is used than in this cycle and
+ * in the last. pre: purging. */
+static void widen(size_t again, size_t trough)
+{
+    size_t extra = load(&regret.extra), least = wr_max(trough, regret.last_trough);
+    store(&regret.proven, extra > 0 ? wr_min(load(&regret.proven), least) : least);
+    store(&regret.extra, wr_min(extra + wr_max(extra, again), load(&regret.demand)));
+}
+
 /** Judges what has been purged since the window began. pre: purging. */
 static void judge(uint64_t now_ms)
 {
     uint64_t returned = atomic_load_explicit(&wr_account.returned, memory_order_relaxed) - regret.returned;
     uint64_t again = atomic_load_explicit(&wr_account.refaulted, memory_order_relaxed) - regret.refaulted;
     if (!pass_time(now_ms) && returned > 0 && again > returned / REGRET_SHARE) {
-        size_t extra = load(&regret.extra);
+        size_t trough = load(&regret.trough);
         if (++regret.cycles >= (wr_os_alone() ? PATIENCE_ALONE : PATIENCE))
-            store(&regret.extra, wr_min(extra + wr_max(extra, again >> WR_PAGE_SHIFT), load(&regret.demand)));
+            widen(again >> WR_PAGE_SHIFT, trough);
+        regret.last_trough = trough;
         open_window(now_ms, 0);
     }
 }
 
-static void note_demand(void)
+static void note_use(void)
 {
     size_t used = wr_account_used() >> WR_PAGE_SHIFT;
     if (used > load(&regret.demand))
         store(&regret.demand, used);
+    if (used < load(&regret.trough))
+        store(&regret.trough, used);
 }
 
 /* ---- one batch --------------------------------------------------------------------------------------------------- */
@@ -293,7 +331,7 @@ static bool is_widening_due(void)
 
 void wr_purge_check(void)
 {
-    note_demand();
+    note_use();
     wr_purger_call();
     if (wr_likely(wr_account_slack() <= wr_purge_bound() && !is_widening_due())) {
         wr_arena_reap(SPARES, COLD_PAGES);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * When memory goes back, and how much: the law of slack.
  *
- *   slack <= max(WEIR_SLACK, used / 8), and a little more while purging proves vain (see purge.c)
+ *   slack <= max(WEIR_SLACK, used / 8), less what the heads of very many arenas take (by half at most), and more while
+ *   purging proves vain (see purge.c)
  *
  * Whoever gives the page that breaks it purges down to three quarters of the bound: cached huge mappings, the longest
  * unused first; empty arenas; then pages, in batches, sparsest arenas first. */

@@ -90,27 +90,27 @@ static WR_RACY void count_span(struct census *census, struct wr_span *span)
     }
 }
 
+/** The pages of an arena's head that `size` bytes at `offset` lie in, a bit each. */
+static uint64_t head_pages(size_t offset, size_t size)
+{
+    size_t first = offset >> WR_PAGE_SHIFT, last = (offset + size - 1) >> WR_PAGE_SHIFT;
+    return wr_bits_run((unsigned)first, (unsigned)(last + 1 - first));
+}
+
 static WR_RACY void count_arena(struct wr_arena *arena, void *arg)
 {
     struct census *census = arg;
-    size_t end = offsetof(struct wr_arena, span);
+    /* Of the head the pages that have been touched: two always, then those with spans and pools that were used. */
+    uint64_t head = head_pages(0, 1) | head_pages(offsetof(struct wr_arena, span), 1);
     for (unsigned i = 1; i < WR_ARENA_SPANS; i++) {
         struct wr_span *span = &arena->span[i];
         count_span(census, span);
         if ((span->resident | span->returned) != 0)
-            end = offsetof(struct wr_arena, span) + (i + 1) * sizeof *span;
+            head |= head_pages(offsetof(struct wr_arena, span) + i * sizeof *span, sizeof *span);
+        if ((arena->pooled >> i & 1) != 0)
+            head |= head_pages(i * WR_SPAN_PAGES * sizeof(struct wr_pool), WR_SPAN_PAGES * sizeof(struct wr_pool));
     }
-    /* Of the head the pages that have been touched: those with the spans, and those with the pools that were used. */
-    uint64_t next = arena->whole ? WR_SPAN_PAGES : (end + WR_PAGE_SIZE - 1) >> WR_PAGE_SHIFT;
-    census->head_pages += next;
-    for (unsigned i = 0; i < WR_ARENA_SPANS; i++) {
-        size_t first = offsetof(struct wr_arena, pool) + i * WR_SPAN_PAGES * sizeof(struct wr_pool);
-        uint64_t last = (first + WR_SPAN_PAGES * sizeof(struct wr_pool) - 1) >> WR_PAGE_SHIFT;
-        if ((arena->pooled >> i & 1) == 0 || last < next)
-            continue;
-        census->head_pages += last + 1 - wr_max(next, first >> WR_PAGE_SHIFT);
-        next = last + 1;
-    }
+    census->head_pages += arena->whole ? WR_SPAN_PAGES : wr_bits_count(head);
 }
 
 /** Blocks on their way: freed, but still counted as live by their pools. Read while their heaps run. */
