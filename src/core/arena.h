@@ -75,25 +75,25 @@ enum wr_span_kind {
     WR_SPAN_OBJECT
 };
 
-/* The head of an arena. The pools of the head's own pages are never used, and what the arena knows of itself lies there:
- * so the head is no longer than the descriptors, and where `owner` of such a pool would be there is nothing that a wild
- * free could take for a heap. */
+/* The head of an arena. The pools of the head's own pages are never used, and what the arena knows of itself lies
+ * there: so the head is no longer than the descriptors, and where `owner` of such a pool would be there is nothing that
+ * a wild free could take for a heap. */
 struct wr_arena {
     union {
         struct {
-            struct wr_arena *next; /* arenas with as many free spans. guarded by: arena lock */
-            uintptr_t no_owner;    /* 0 */
-            struct wr_arena *prev; /* guarded by: arena lock */
-            uint64_t free_spans;   /* guarded by: arena lock */
-            uint64_t busy_spans;   /* free spans with busy pages; guarded by: arena lock */
+            struct wr_arena *next;        /* arenas with as many free spans. guarded by: arena lock */
+            uintptr_t no_owner;           /* 0 */
+            struct wr_arena *prev;        /* guarded by: arena lock */
+            uint64_t free_spans;          /* guarded by: arena lock */
+            uint64_t busy_spans;          /* free spans with busy pages; guarded by: arena lock */
             uintptr_t no_owner_either;    /* 0 */
             _Atomic uint64_t slack_spans; /* spans that may have slack; relaxed, a hint that errs on the side of 1 */
             uint64_t pooled; /* spans whose pools' descriptors have been touched, for the figures. guarded by: arena
                                 lock */
             unsigned pins;   /* threads that look into the arena without a block in it. guarded by: arena lock */
             bool whole;      /* the head is resident to its end. Written before others know the arena */
-            bool huge; /* backed by huge pages: every page is resident, until the first is to go back. guarded by:
-                          whoever maps the arena, then purging */
+            bool huge;       /* backed by huge pages: every page is resident, until the first is to go back. guarded by:
+                                whoever maps the arena, then purging */
         };
         struct wr_pool pool[WR_ARENA_PAGES];
     };
@@ -106,7 +106,8 @@ _Static_assert(sizeof(struct wr_pool) == 1 << WR_POOL_SHIFT, "two pool descripto
 _Static_assert(sizeof(struct wr_arena) == 9 * 4096, "the head fits the first span, and nine of the smallest pages");
 _Static_assert(offsetof(struct wr_arena, huge) < WR_SPAN_PAGES * sizeof(struct wr_pool), "in pools that are not used");
 _Static_assert(offsetof(struct wr_arena, no_owner) == offsetof(struct wr_pool, owner) &&
-                   offsetof(struct wr_arena, no_owner_either) == sizeof(struct wr_pool) + offsetof(struct wr_pool, owner),
+                   offsetof(struct wr_arena, no_owner_either) ==
+                       sizeof(struct wr_pool) + offsetof(struct wr_pool, owner),
                "no owners");
 
 #define WR_ALL_PAGES ((uint16_t)0xffff)

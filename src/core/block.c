@@ -116,7 +116,7 @@ static void free_small(struct wr_heap *heap, struct wr_pool *pool, void *address
     }
     heap->remote_frees++;
     if (wr_pool_push_remote(pool, address, address, 1))
-        wr_heap_settle(pool);
+        wr_heap_settle(pool, address);
 }
 
 void wr_block_free(struct wr_heap *heap, const struct wr_block *block, void *address)

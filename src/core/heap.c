@@ -31,7 +31,6 @@
 struct wr_stash wr_stash_none;
 
 static void lock(struct wr_heap *heap) { wr_lock(&heap->lock, WR_RANK_HEAP); }
-static void unlock(struct wr_heap *heap) { wr_unlock(&heap->lock, WR_RANK_HEAP); }
 
 /* What a heap's stacks of medium blocks may hold: a share of what it has in use, in bounds. */
 enum { STACK_SHARE = 8, STACK_LEAST = 64 * 1024, STACK_MOST = 512 * 1024 };
@@ -51,6 +50,21 @@ void wr_heap_init(struct wr_heap *heap, bool special)
     atomic_init(&heap->stack_limit, STACK_LEAST);
 }
 
+static uint32_t load(_Atomic uint32_t *count) { return atomic_load_explicit(count, memory_order_relaxed); }
+static void store(_Atomic uint32_t *count, uint32_t value)
+{
+    atomic_store_explicit(count, value, memory_order_relaxed);
+}
+
+static bool settle_due(struct wr_heap *heap);
+
+/** Unlocks. What others have found due meanwhile is settled then. */
+static bool unlock(struct wr_heap *heap)
+{
+    wr_unlock(&heap->lock, WR_RANK_HEAP);
+    return wr_unlikely(atomic_load_explicit(&heap->due, memory_order_seq_cst) != NULL) && settle_due(heap);
+}
+
 /** Locks the heap that a span is lent to, whichever that is by then; NULL, and nothing locked, if none. */
 static struct wr_heap *lock_heap_of(struct wr_span *span)
 {
@@ -63,12 +77,6 @@ static struct wr_heap *lock_heap_of(struct wr_span *span)
             return heap;
         unlock(heap);
     }
-}
-
-static uint32_t load(_Atomic uint32_t *count) { return atomic_load_explicit(count, memory_order_relaxed); }
-static void store(_Atomic uint32_t *count, uint32_t value)
-{
-    atomic_store_explicit(count, value, memory_order_relaxed);
 }
 
 /* ---- the account ----------------------------------------------------------------------------------------------- */
@@ -91,15 +99,21 @@ static bool is_batch(int32_t pages)
     return pages >= batch || pages <= -batch;
 }
 
-/** Unlocks; when enough has gathered, hands it over and does what that makes due. */
-static void unlock_and_check(struct wr_heap *heap)
+/** Counts a change; when enough has gathered, hands it over. True if so: the bound is to be looked at. pre: lock. */
+static bool note_change(struct wr_heap *heap)
 {
     bool full = is_batch(heap->used) || is_batch(heap->slack);
-    uint32_t changes = atomic_load_explicit(&heap->changes, memory_order_relaxed) + 1;
-    atomic_store_explicit(&heap->changes, changes, memory_order_relaxed);
+    store(&heap->changes, load(&heap->changes) + 1);
     if (full)
         hand_over(heap);
-    unlock(heap);
+    return full;
+}
+
+/** Unlocks, and does what the changes make due. */
+static void unlock_and_check(struct wr_heap *heap)
+{
+    bool full = note_change(heap);
+    full |= unlock(heap);
     if (wr_unlikely(full))
         wr_purge_check();
 }
@@ -308,7 +322,7 @@ static void follow_up(struct wr_heap *heap, struct wr_pool *pool)
         wr_pool_check(pool);
     pool->wake = next_wake(class, pool->live);
     if (claimed)
-        return; /* the claimer waits for our lock, and will settle */
+        return; /* it is due, and will be settled when we have unlocked */
     if (pool->live == 0) {
         release(heap, span, pool);
         return;
@@ -336,10 +350,10 @@ static void free_locked(struct wr_heap *heap, struct wr_pool *pool, void *block)
     follow_up(heap, pool);
 }
 
-void wr_heap_settle(struct wr_pool *pool)
+/** What follows from a claim. pre: lock. */
+static void settle(struct wr_heap *heap, struct wr_pool *pool)
 {
     struct wr_span *span = wr_pool_span(pool);
-    struct wr_heap *heap = lock_heap_of(span);
     uint64_t word = atomic_load_explicit(&pool->remote, memory_order_acquire);
     for (;;) {
         unsigned live = wr_pool_live(pool), count = wr_remote_count(word);
@@ -355,7 +369,47 @@ void wr_heap_settle(struct wr_pool *pool)
             break;
         }
     }
-    unlock_and_check(heap);
+}
+
+/* Nobody waits for another heap's lock to settle a pool: its owner may be in a long turn. The claimed pool goes onto a
+ * list, one of its blocks for it, linked through the second word. Then the claimer tries the lock: if it is taken, its
+ * holder looks at the list after he has unlocked. The push comes before the attempt, and the unlocking before the look,
+ * in one order for all (seq_cst); so one of them finds the other's. */
+
+static void **due_link(void *block) { return (void **)block + 1; }
+
+/** Settles what is due as long as nobody else holds the lock. True if the bound is to be looked at. */
+static WR_NOINLINE bool settle_due(struct wr_heap *heap)
+{
+    bool full = false;
+    while (atomic_load_explicit(&heap->due, memory_order_seq_cst) != NULL && wr_try_lock(&heap->lock, WR_RANK_HEAP)) {
+        void *block = atomic_exchange_explicit(&heap->due, NULL, memory_order_acquire), *next;
+        for (; block != NULL; block = next) {
+            next = *due_link(block);
+            settle(heap, wr_arena_pool(block));
+        }
+        full |= note_change(heap);
+        wr_unlock(&heap->lock, WR_RANK_HEAP);
+    }
+    return full;
+}
+
+void wr_heap_settle(struct wr_pool *pool, void *block)
+{
+    struct wr_heap *heap = atomic_load_explicit(&wr_pool_span(pool)->heap, memory_order_relaxed);
+    void *first = atomic_load_explicit(&heap->due, memory_order_relaxed);
+    if (wr_unlikely(heap->special)) { /* WEIR_CHECK has a mark in the second word */
+        lock(heap);
+        settle(heap, pool);
+        unlock_and_check(heap);
+        return;
+    }
+    do
+        *due_link(block) = first;
+    while (
+        !atomic_compare_exchange_weak_explicit(&heap->due, &first, block, memory_order_seq_cst, memory_order_relaxed));
+    if (settle_due(heap))
+        wr_purge_check();
 }
 
 /** Takes a free page of the span as a pool, whose blocks all count as live: they are for the stash. pre: lock. */
@@ -467,6 +521,12 @@ static uint64_t ready_blocks(const struct wr_span *span)
     return ready;
 }
 
+/** Whether the stacks hold as much as they may, but for a block of the size. */
+static bool stacks_are_full(const struct wr_heap *heap, size_t size)
+{
+    return heap->stack_bytes + size > atomic_load_explicit(&heap->stack_limit, memory_order_relaxed);
+}
+
 /** A span of the class with a block that may be taken; NULL if there is none. pre: lock. */
 static struct wr_span *find_medium(struct wr_heap *heap, unsigned class)
 {
@@ -488,55 +548,23 @@ static struct wr_span *new_medium(struct wr_heap *heap, unsigned class)
     return span;
 }
 
+/** Of the blocks that may be taken, those whose pages are all resident. */
+static uint64_t warm_blocks(const struct wr_span *span)
+{
+    uint64_t warm = ready_blocks(span);
+    for (unsigned cold = (uint16_t)~span->resident; cold != 0 && warm != 0; cold &= cold - 1)
+        warm &= ~wr_geometry_medium(span->class)->page_blocks[wr_bits_first(cold)];
+    return warm;
+}
+
 /** Which of the blocks that may be taken to take: one whose pages are all resident, if there is such a one. */
 static unsigned choose_block(const struct wr_span *span, const struct wr_medium *medium)
 {
-    uint64_t ready = ready_blocks(span), warm = ready;
-    unsigned index = wr_bits_first(ready);
+    unsigned index = wr_bits_first(ready_blocks(span));
     if ((medium->block_pages[index] & ~span->resident) == 0 || (span->free & span->resident) == 0)
         return index;
-    for (unsigned cold = (uint16_t)~span->resident; cold != 0 && warm != 0; cold &= cold - 1)
-        warm &= ~medium->page_blocks[wr_bits_first(cold)];
+    uint64_t warm = warm_blocks(span);
     return warm != 0 ? wr_bits_first(warm) : index;
-}
-
-/** Locks the heap and returns a span of the medium class with a block that may be taken; NULL, and nothing locked, when
- *  the system refuses more memory. */
-static struct wr_span *lock_medium(struct wr_heap *heap, unsigned class)
-{
-    for (;;) {
-        lock(heap);
-        struct wr_span *span = find_medium(heap, class);
-        if (wr_unlikely(span == NULL))
-            span = new_medium(heap, class);
-        if (wr_likely(span != NULL))
-            return span;
-        unlock(heap);
-        if (!wr_arena_grow())
-            return NULL;
-    }
-}
-
-void *wr_heap_alloc_medium(struct wr_heap *heap, unsigned class, bool *zeroed)
-{
-    void *stashed = wr_heap_unstash_medium(heap, class);
-    if (stashed != NULL)
-        return stashed;
-    const struct wr_medium *medium = wr_geometry_medium(class);
-    struct wr_span *span = lock_medium(heap, class);
-    if (span == NULL)
-        return NULL;
-    unsigned index = choose_block(span, medium);
-    uint16_t pages = medium->block_pages[index];
-    *zeroed = (span->resident & pages) == 0 && ((span->returned & pages) == 0 || wr_purge_zeroes());
-    wr_span_set_blocks(span, span->blocks & ~(UINT64_C(1) << index));
-    span->taken++;
-    if ((pages & span->free) != 0)
-        use_pages(heap, span, pages & span->free);
-    relist(heap, span);
-    char *block = wr_span_start(span) + (size_t)index * wr_geometry.class[class].size;
-    unlock_and_check(heap);
-    return block;
 }
 
 /** The pages of a free block that touch no block in use. Those inside it certainly do not; its first and last may. */
@@ -583,6 +611,103 @@ void wr_heap_free_medium(struct wr_span *span, void *block)
         wr_fatal("double free of %p: its memory holds no block any more", block);
     free_medium_locked(heap, span, block);
     unlock_and_check(heap);
+}
+
+static struct wr_span *span_of(void *block) { return wr_pool_span(wr_arena_pool(block)); }
+
+/* Blocks for another heap that is in use go there as mail. While they wait they count as taken, so their spans stay.
+ * The owner opens its mail when it looks for a block; so does who tidies the heap, and a sender who finds more there
+ * than the heap's own stacks may hold. The second word tells a block in the mail from all others. */
+
+static uintptr_t *mark_of(void *block) { return (uintptr_t *)block + 1; }
+static uintptr_t mail_mark(const void *block) { return (uintptr_t)block ^ UINT64_C(0x6d61696c6d61696c); }
+
+/** pre: lock. */
+static void open_mail(struct wr_heap *heap)
+{
+    void *block = atomic_exchange_explicit(&heap->mail, NULL, memory_order_acquire), *next;
+    int64_t bytes = 0;
+    for (; block != NULL; block = next) {
+        struct wr_span *span = wr_map_is_known(block) ? span_of(block) : NULL;
+        if (wr_unlikely(span == NULL || *mark_of(block) != mail_mark(block)))
+            wr_fatal("corrupted list of freed blocks at %p: a block of more than %u bytes was written to after it was "
+                     "freed",
+                     block, (unsigned)WR_SMALL_MAX);
+        next = *(void **)block;
+        *mark_of(block) = 0;
+        bytes += wr_geometry.class[span->class].size;
+        atomic_fetch_sub_explicit(&heap->mailed[span->class - wr_geometry.small_classes], 1, memory_order_relaxed);
+        free_medium_locked(heap, span, block);
+    }
+    atomic_fetch_sub_explicit(&heap->mail_bytes, bytes, memory_order_relaxed);
+}
+
+/** Locks the heap and returns a span of the medium class with a block that may be taken; NULL, and nothing locked, when
+ *  the system refuses more memory. */
+static struct wr_span *lock_medium(struct wr_heap *heap, unsigned class)
+{
+    for (;;) {
+        lock(heap);
+        if (atomic_load_explicit(&heap->mail, memory_order_relaxed) != NULL)
+            open_mail(heap);
+        struct wr_span *span = find_medium(heap, class);
+        if (wr_unlikely(span == NULL))
+            span = new_medium(heap, class);
+        if (wr_likely(span != NULL))
+            return span;
+        unlock(heap);
+        if (!wr_arena_grow())
+            return NULL;
+    }
+}
+
+/** Takes a block out of the span. pre: lock. */
+static void *take_medium(struct wr_heap *heap, struct wr_span *span, const struct wr_medium *medium, unsigned index)
+{
+    uint16_t pages = medium->block_pages[index] & span->free;
+    wr_span_set_blocks(span, span->blocks & ~(UINT64_C(1) << index));
+    span->taken++;
+    if (pages != 0)
+        use_pages(heap, span, pages);
+    return wr_span_start(span) + (size_t)index * wr_geometry.class[span->class].size;
+}
+
+/** Puts blocks of the span that cost no page into the stack of its class, so that the next allocations need no lock.
+ *  pre: lock; owner; the stack is empty. */
+static void stock(struct wr_heap *heap, struct wr_span *span, const struct wr_medium *medium)
+{
+    const struct wr_class *class = &wr_geometry.class[span->class];
+    struct wr_stack *stack = &heap->stack[span->class - wr_geometry.small_classes];
+    uint32_t head = load(&stack->head), least = head;
+    uint64_t ready = warm_blocks(span);
+    if (heap->special || wr_stack_depth(stack) > 0)
+        return;
+    for (; ready != 0 && head - least + 1u < class->stash && !stacks_are_full(heap, class->size); head++) {
+        unsigned index = wr_bits_first(ready);
+        ready &= ready - 1;
+        stack->block[head % WR_STACK_BLOCKS] = take_medium(heap, span, medium, index);
+        heap->stack_bytes += class->size;
+    }
+    atomic_store_explicit(&stack->head, head, memory_order_release);
+}
+
+void *wr_heap_alloc_medium(struct wr_heap *heap, unsigned class, bool *zeroed)
+{
+    void *stashed = wr_heap_unstash_medium(heap, class);
+    if (stashed != NULL)
+        return stashed;
+    const struct wr_medium *medium = wr_geometry_medium(class);
+    struct wr_span *span = lock_medium(heap, class);
+    if (span == NULL)
+        return NULL;
+    unsigned index = choose_block(span, medium);
+    uint16_t pages = medium->block_pages[index];
+    *zeroed = (span->resident & pages) == 0 && ((span->returned & pages) == 0 || wr_purge_zeroes());
+    void *block = take_medium(heap, span, medium, index);
+    stock(heap, span, medium);
+    relist(heap, span);
+    unlock_and_check(heap);
+    return block;
 }
 
 /* ---- the stash --------------------------------------------------------------------------------------------------- */
@@ -655,8 +780,6 @@ void wr_heap_free_local(struct wr_heap *heap, struct wr_pool *pool, void *block)
     unlock_and_check(heap);
 }
 
-static struct wr_span *span_of(void *block) { return wr_pool_span(wr_arena_pool(block)); }
-
 /** Frees medium blocks, of whichever heaps: takes the lock of each once for those that follow each other. */
 static void free_blocks(void **block, unsigned count)
 {
@@ -669,8 +792,43 @@ static void free_blocks(void **block, unsigned count)
     }
 }
 
-/** Frees the oldest blocks of a medium class's stash, all but `keep`. pre: owner; no lock. */
-static void unload(struct wr_heap *heap, unsigned class, unsigned keep)
+/** Sends blocks of a class that belong to the heap. pre: no lock. */
+static void mail_to(struct wr_heap *heap, void **block, unsigned count, unsigned class)
+{
+    int64_t bytes = (int64_t)count * wr_geometry.class[class].size,
+            most = (int64_t)atomic_load_explicit(&heap->stack_limit, memory_order_relaxed);
+    for (unsigned i = 0; i < count; i++) {
+        *mark_of(block[i]) = mail_mark(block[i]);
+        *(void **)block[i] = i + 1 < count ? block[i + 1] : NULL;
+    }
+    void *first = atomic_load_explicit(&heap->mail, memory_order_relaxed);
+    do
+        *(void **)block[count - 1] = first;
+    while (!atomic_compare_exchange_weak_explicit(&heap->mail, &first, block[0], memory_order_release,
+                                                  memory_order_relaxed));
+    atomic_fetch_add_explicit(&heap->changes, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&heap->mailed[class - wr_geometry.small_classes], (int32_t)count, memory_order_relaxed);
+    if (atomic_fetch_add_explicit(&heap->mail_bytes, bytes, memory_order_relaxed) + bytes <= most)
+        return;
+    lock(heap);
+    open_mail(heap);
+    unlock_and_check(heap);
+}
+
+/** Sends blocks of a class, of whichever heaps. */
+static void mail_blocks(void **block, unsigned count, unsigned class)
+{
+    for (unsigned i = 0, from = 0; i < count; from = i) {
+        struct wr_heap *heap = atomic_load_explicit(&span_of(block[i])->heap, memory_order_relaxed);
+        while (++i < count && atomic_load_explicit(&span_of(block[i])->heap, memory_order_relaxed) == heap)
+            continue;
+        mail_to(heap, block + from, i - from, class);
+    }
+}
+
+/** Frees the oldest blocks of a medium class's stash, all but `keep`. `now`: those of other heaps too, which else go as
+ *  mail. pre: owner; no lock. */
+static void unload(struct wr_heap *heap, unsigned class, unsigned keep, bool now)
 {
     struct wr_stack *stack = &heap->stack[class - wr_geometry.small_classes];
     void *others[WR_STACK_BLOCKS];
@@ -690,13 +848,16 @@ static void unload(struct wr_heap *heap, unsigned class, unsigned keep)
     }
     heap->stack_bytes -= wr_min(heap->stack_bytes, (tail - first) * (size_t)wr_geometry.class[class].size);
     unlock_and_check(heap);
-    free_blocks(others, count);
+    if (now)
+        free_blocks(others, count);
+    else
+        mail_blocks(others, count, class);
 }
 
 static void unload_all(struct wr_heap *heap)
 {
     for (unsigned c = wr_geometry.small_classes; c < wr_geometry.classes; c++)
-        unload(heap, c, 0);
+        unload(heap, c, 0, true);
 }
 
 /** How many blocks the stack of a class may hold before a block of `span` is put there. */
@@ -704,11 +865,6 @@ static unsigned stack_depth(const struct wr_heap *heap, const struct wr_span *sp
 {
     return atomic_load_explicit(&span->heap, memory_order_relaxed) == heap ? wr_geometry.class[span->class].stash
                                                                            : WR_STACK_BLOCKS;
-}
-
-static bool stacks_are_full(struct wr_heap *heap, size_t size)
-{
-    return heap->stack_bytes + size > atomic_load_explicit(&heap->stack_limit, memory_order_relaxed);
 }
 
 /** Makes room for a block of the span. A full stack lets the oldest of the thread's own blocks go for each that comes.
@@ -721,12 +877,12 @@ static WR_NOINLINE void make_room(struct wr_heap *heap, const struct wr_span *sp
     size_t taken = atomic_exchange_explicit(&heap->taken_bytes, 0, memory_order_relaxed);
     heap->stack_bytes -= wr_min(heap->stack_bytes, taken);
     if (wr_heap_stashed(heap, class) >= stack_depth(heap, span))
-        unload(heap, class, wr_geometry.class[class].stash - 1u);
+        unload(heap, class, wr_geometry.class[class].stash / 2u, false);
     unsigned left = wr_geometry.classes - wr_geometry.small_classes;
     for (; left > 0 && stacks_are_full(heap, wr_geometry.class[class].size); left--) {
         if (heap->victim < wr_geometry.small_classes || heap->victim >= wr_geometry.classes)
             heap->victim = wr_geometry.small_classes;
-        unload(heap, heap->victim++, 0);
+        unload(heap, heap->victim++, 0, false);
     }
     if (left == 0)
         heap->stack_bytes = 0; /* all are empty; a handler of a signal may have spoilt the sum */
@@ -753,6 +909,8 @@ bool wr_heap_stash_medium(struct wr_heap *heap, struct wr_span *span, void *bloc
     void **marked = *(void ***)block;
     if (wr_unlikely((uintptr_t)marked - (uintptr_t)stack->block < sizeof stack->block))
         find_stashed(stack, marked, block, size);
+    if (wr_unlikely(*mark_of(block) == mail_mark(block)))
+        wr_fatal("double free of %p, a block of %zu bytes: it was freed a moment ago", block, size);
     if (wr_stack_depth(stack) >= stack_depth(heap, span) || stacks_are_full(heap, size)) {
         if (wr_unlikely(heap->inside))
             return false;
@@ -778,7 +936,7 @@ static void deliver(struct wr_parcel *parcel)
     struct wr_pool *pool = parcel->pool;
     parcel->pool = NULL;
     if (pool != NULL && wr_pool_push_remote(pool, parcel->first, parcel->last, parcel->count))
-        wr_heap_settle(pool);
+        wr_heap_settle(pool, parcel->first);
 }
 
 /** pre: lock; the owner, or a visitor whom the owner sees. */
@@ -807,7 +965,7 @@ bool wr_heap_send(struct wr_heap *heap, struct wr_pool *pool, void *block)
     heap->remote_frees++;
     if (wr_unlikely(atomic_load_explicit(&heap->visited, memory_order_acquire))) {
         if (wr_pool_push_remote(pool, block, block, 1))
-            wr_heap_settle(pool);
+            wr_heap_settle(pool, block);
         return true;
     }
     if (parcel->pool != pool) {
@@ -927,6 +1085,7 @@ void wr_heap_tidy(struct wr_heap *heap, bool owner)
         unload_all(heap);
     }
     lock(heap);
+    open_mail(heap);
     for (unsigned c = 0; owner && c < wr_geometry.small_classes; c++)
         empty_stash(heap, c);
     tidy_lists(heap, owner);

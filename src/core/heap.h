@@ -47,24 +47,30 @@ struct wr_heap {
         void *first, *last;
         uint16_t count, class;
     } parcel[WR_PARCELS];
-    size_t stack_bytes;    /* of the blocks in all stacks */
+    size_t stack_bytes;         /* of the blocks in all stacks */
     _Atomic size_t stack_limit; /* what they may be; written under the lock. relaxed */
     _Atomic size_t taken_bytes; /* of blocks that others have taken from stacks, not yet off stack_bytes. relaxed */
-    _Atomic bool visited;  /* another thread empties the parcels: they are not to be used. See heap.c */
-    unsigned victim;       /* the medium class whose stack is emptied next when the stacks hold too much */
-    bool inside;           /* the owner is in a slow path; seen by its signal handlers, and by visitors */
-    bool special;          /* WR_OWNER_SPECIAL is put on every pool */
-    uint64_t remote_frees; /* blocks this thread freed into other heaps; relaxed reads by others */
+    _Atomic bool visited;       /* another thread empties the parcels: they are not to be used. See heap.c */
+    unsigned victim;            /* the medium class whose stack is emptied next when the stacks hold too much */
+    bool inside;                /* the owner is in a slow path; seen by its signal handlers, and by visitors */
+    bool special;               /* WR_OWNER_SPECIAL is put on every pool */
+    uint64_t remote_frees;      /* blocks this thread freed into other heaps; relaxed reads by others */
 
     /* guarded by: lock */
     _Alignas(WR_CACHE_LINE) struct wr_lock lock;
-    int32_t used, slack; /* pages, not yet handed to wr_account */
-    uint32_t pools;      /* in use */
-    uint32_t pages;      /* used */
-    uint32_t most_pages; /* since the owner last looked at its stashes */
-    bool shrunk;         /* it should look again */
+    int32_t used, slack;      /* pages, not yet handed to wr_account */
+    uint32_t pools;           /* in use */
+    uint32_t pages;           /* used */
+    uint32_t most_pages;      /* since the owner last looked at its stashes */
+    bool shrunk;              /* it should look again */
     _Atomic uint32_t changes; /* times that something may have become free; relaxed reads by the purger */
     struct wr_span *list[WR_CLASS_LIMIT][WR_LISTS];
+
+    /* Anybody's: medium blocks that others have freed, linked through their first words; taken under the lock. */
+    _Alignas(WR_CACHE_LINE) void *_Atomic mail;
+    _Atomic int64_t mail_bytes;              /* of its blocks; may be off while somebody sends or takes. relaxed */
+    _Atomic int32_t mailed[WR_MEDIUM_LIMIT]; /* its blocks by class; the same. relaxed */
+    void *_Atomic due;                       /* a block each of pools that others have claimed; see wr_heap_settle() */
 
     /* The purger's: `changes` as last seen, and when it last emptied the heap. relaxed */
     _Atomic uint32_t seen, emptied;
@@ -72,8 +78,10 @@ struct wr_heap {
     /* guarded by: the registry's lock */
     struct wr_heap *next;      /* all heaps, for ever */
     struct wr_heap *abandoned; /* the next abandoned one */
-    uint32_t thread;           /* whose it is; 0 if abandoned */
-    uint32_t threads;          /* how many it has served */
+
+    /* For reports. */
+    _Atomic uint32_t thread;  /* whose it is; 0 if abandoned */
+    _Atomic uint32_t threads; /* how many it has served */
 
     /* The owner's; relaxed reads by others. Counted only while special. */
     struct wr_tally {
@@ -119,6 +127,15 @@ WR_INLINE unsigned wr_heap_stashed(const struct wr_heap *heap, unsigned class)
     return (unsigned)(heap->stash[class].most - heap->stash[class].room);
 }
 
+/** Blocks of a class in the heap's mail. */
+WR_INLINE unsigned wr_heap_mailed(const struct wr_heap *heap, unsigned class)
+{
+    if (wr_geometry_is_small(class))
+        return 0;
+    int32_t blocks = atomic_load_explicit(&heap->mailed[class - wr_geometry.small_classes], memory_order_relaxed);
+    return blocks > 0 ? (unsigned)blocks : 0;
+}
+
 /** A block of a medium class from the heap's stash, NULL if there is none. pre: the caller owns the heap. */
 WR_INLINE void *wr_heap_unstash_medium(struct wr_heap *heap, unsigned class)
 {
@@ -147,8 +164,8 @@ void *wr_heap_alloc_medium(struct wr_heap *heap, unsigned class, bool *zeroed);
  * special mode wants to see it. pre: the caller owns `heap`, and not the pool; block is the start of one. */
 bool wr_heap_send(struct wr_heap *heap, struct wr_pool *pool, void *block);
 
-/** As wr_heap_send(), where a parcel for the pool is open and does not get full by this block; else false. pre: besides,
- *  the caller is inside its heap. */
+/** As wr_heap_send(), where a parcel for the pool is open and does not get full by this block; else false. pre:
+ * besides, the caller is inside its heap. */
 WR_INLINE bool wr_heap_send_more(struct wr_heap *heap, struct wr_pool *pool, void *block)
 {
     struct wr_parcel *parcel = &heap->parcel[wr_pool_index(pool) % WR_PARCELS];
@@ -163,8 +180,9 @@ WR_INLINE bool wr_heap_send_more(struct wr_heap *heap, struct wr_pool *pool, voi
     return true;
 }
 
-/** Finishes what wr_pool_push_remote() found due. pre: the caller has the claim; no lock is held. */
-void wr_heap_settle(struct wr_pool *pool);
+/** Finishes what wr_pool_push_remote() found due, or leaves it to who holds the heap's lock. pre: the caller has the
+ *  claim, by a push that `block` was in; no lock is held. */
+void wr_heap_settle(struct wr_pool *pool, void *block);
 
 /** Frees a medium block, from any thread. pre: no lock is held; block lies in span, whose kind is WR_SPAN_MEDIUM. */
 void wr_heap_free_medium(struct wr_span *span, void *block);

@@ -22,10 +22,10 @@
  * in the owner's count, no thread has a right to touch the pool any more, and its page may go.
  *
  * CLAIM is a bit of the word: the remote freer whose push made something due sets it in the same compare-and-swap, then
- * locks the heap and settles. While it is set nobody else changes the state, so the descriptor cannot vanish under the
- * claimer; a push without a claim is that thread's last access to the descriptor. The owner's fast free likewise ends
- * with its store to `live`, released after its other stores; a free that would make something due stores nothing and
- * takes the slow path first. */
+ * settles under the heap's lock, or leaves that to who holds it (heap.c). While it is set nobody else changes the
+ * state, so the descriptor cannot vanish under the claimer; a push without a claim is that thread's last access to the
+ * descriptor. The owner's fast free likewise ends with its store to `live`, released after its other stores; a free
+ * that would make something due stores nothing and takes the slow path first. */
 #ifndef WR_POOL_H
 #define WR_POOL_H
 

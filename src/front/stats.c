@@ -119,7 +119,7 @@ static WR_RACY void discount_heap(struct wr_heap *heap, void *arg)
     struct census *census = arg;
     for (unsigned c = 0; c < wr_geometry.classes; c++) {
         uint64_t *blocks = &census->class[c].blocks;
-        *blocks -= wr_min(*blocks, wr_heap_stashed(heap, c));
+        *blocks -= wr_min(*blocks, wr_heap_stashed(heap, c) + wr_heap_mailed(heap, c));
     }
     for (unsigned i = 0; i < WR_PARCELS; i++) {
         struct wr_pool *pool = heap->parcel[i].pool;

@@ -93,7 +93,7 @@ WR_INLINE void wr_unlock(struct wr_lock *lock, enum wr_rank rank)
     wr_lock_note(rank, false);
     if (wr_os_alone())
         atomic_store_explicit(&lock->word, 0, memory_order_relaxed);
-    else if (wr_unlikely(atomic_exchange_explicit(&lock->word, 0, memory_order_release) & 1))
+    else if (wr_unlikely(atomic_exchange_explicit(&lock->word, 0, memory_order_seq_cst) & 1))
         wr_unlock_slow(lock);
 }
 

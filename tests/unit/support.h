@@ -88,7 +88,8 @@ size_t unit_page_size(void);
 void unit_need_small_pages(void);
 
 /** No purger from here on: what a test counts exactly, or times by its own calls, does not change behind its back. To
- *  be called before there is slack; some of Criterion's processes have threads, so a test cannot rely on being alone. */
+ *  be called before there is slack; some of Criterion's processes have threads, so a test cannot rely on being alone.
+ */
 void unit_no_purger(void);
 
 /** Resident bytes of the process, from /proc/self/statm. */
