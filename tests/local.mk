@@ -44,6 +44,7 @@ unit_tests = \
     tests/unit/test_map \
     tests/unit/test_model \
     tests/unit/test_object \
+    tests/unit/test_object_nomem \
     tests/unit/test_object_threads \
     tests/unit/test_option \
     tests/unit/test_os \
@@ -69,6 +70,10 @@ tests_unit_libsupport_a_SOURCES = \
 if THREAD_SANITIZER
 tests_unit_libsupport_a_SOURCES += tests/unit/plain_runner.c
 endif
+
+# What the object layer asks for memory is refused on the way.
+tests_unit_test_object_nomem_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=weir_malloc,--wrap=weir_calloc,--wrap=weir_realloc \
+    -Wl,--wrap=weir_reallocarray,--wrap=wr_meta_alloc,--wrap=wr_kind_refill,--wrap=wr_os_map
 
 # Of check_PROGRAMS, those that do not say otherwise.
 AM_DEFAULT_SOURCE_EXT = .c
