@@ -122,7 +122,9 @@ program_tests = \
     tests/tool/servers.py \
     tests/tool/signals.py \
     tests/tool/status.py \
-    tests/tool/trace.py
+    tests/tool/trace.py \
+    tests/user/headers.py \
+    tests/user/seeing.py
 
 # The programs of examples/, and the code in docs/.
 example_tests = \
@@ -242,6 +244,9 @@ test_files = \
     tests/tool/fuzz_trace.c \
     tests/tool/harness.py \
     tests/tool/traces.py \
+    tests/user/leaky.c \
+    tests/user/library.c \
+    tests/user/library.cc \
     tests/unit-skipped.sh
 
 .PHONY: lint check-unit check-dist
