@@ -560,7 +560,8 @@ static void change_vec(void)
     arm();
     WEIR_AUTO struct weir_vec *vec = weir_vec_new(NULL), *values = weir_vec_new(WEIR_VALUES(long));
     for (long i = 0; vec != NULL && values != NULL && i < 200; i++) {
-        int result[] = {weir_vec_push(vec, node), weir_vec_take(vec, weir_ref(node)), weir_vec_insert(vec, n / 2, node)};
+        int result[] = {weir_vec_push(vec, node), weir_vec_take(vec, weir_ref(node)),
+                        weir_vec_insert(vec, n / 2, node)};
         for (int j = 0; j < 3; j++) {
             must(result[j] == 0 || result[j] == -ENOMEM, "failed with %d", result[j]);
             n += result[j] == 0;
@@ -612,7 +613,8 @@ static void change_map(void)
     for (int i = 0; i < 150; i++)
         key[i] = make(&node_type);
     arm();
-    WEIR_AUTO struct weir_map *map = weir_map_new(NULL, NULL), *counts = weir_map_new(WEIR_VALUES(int), WEIR_VALUES(long));
+    WEIR_AUTO struct weir_map *map = weir_map_new(NULL, NULL),
+                              *counts = weir_map_new(WEIR_VALUES(int), WEIR_VALUES(long));
     for (int i = 0; map != NULL && counts != NULL && i < 150; i++) {
         int result = i % 2 ? weir_map_set(map, key[i], value) : weir_map_take(map, key[i], weir_ref(value));
         stepped(result, weir_map_count(map), &n, 1);
