@@ -3,6 +3,7 @@
 """The public headers in a user's program: no compiler warns and no analyzer complains, in C and C++, with WEIR_DEBUG
 and without; and the program does what it should. ../preload/harness.py says how to run this by hand."""
 
+import itertools
 import os
 import shlex
 import shutil
@@ -14,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "preload"))
 from harness import SOURCE, WORK, Skip, build_folder, case, clean_environment, expect, main, run  # noqa: E402
 
 HERE = Path(__file__).parent
+NUMBERS = itertools.count()
 LIBRARY = build_folder() / ".libs" / "libweir.so"
 WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wconversion", "-Wcast-qual", "-Wundef", "-Wwrite-strings",
             "-Wpointer-arith", "-Werror")
@@ -50,8 +52,7 @@ def silent(command):
 def compile_and_run(compiler, source, flags, expected):
     if not LIBRARY.is_file():
         raise Skip("this build has no shared library")
-    name = "-".join((compiler, *flags)).replace("/", "_")
-    program = Path(WORK.name) / f"{source}-{name}"[:200]
+    program = Path(WORK.name) / f"{source}-{next(NUMBERS)}"
     silent([which(compiler), *flags, "-I", SOURCE / "include", HERE / source, "-o", program, LIBRARY,
             f"-Wl,-rpath,{LIBRARY.parent}", "-lpthread"])
     result = run(program, preload=False)
