@@ -37,6 +37,7 @@ unit_tests = \
     tests/unit/test_bits \
     tests/unit/test_chunks \
     tests/unit/test_containers \
+    tests/unit/test_cpython \
     tests/unit/test_errno \
     tests/unit/test_geometry \
     tests/unit/test_gc \
