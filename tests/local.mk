@@ -97,6 +97,7 @@ endif
 
 # The tree and what is installed.
 lint_tests = \
+    tests/lint/cpython.py \
     tests/lint/headers.sh \
     tests/lint/layers.py \
     tests/lint/style.py

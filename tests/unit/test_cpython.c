@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Cases of CPython's test_gc, test_weakref and test_finalization that have a meaning in C, by their names. Others are in
- * test_gc.c, test_object.c and elsewhere; tests/lint/cpython.py has the whole list, and checks it. */
+ * Cases of CPython's test_gc, test_weakref and test_finalization that have a meaning in C, by their names. Others are
+ * in test_gc.c, test_object.c and elsewhere; tests/lint/cpython.py has the whole list, and checks it. */
 #include "support.h"
 
 #include <criterion/criterion.h>
