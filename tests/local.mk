@@ -168,6 +168,7 @@ test_files = \
     tests/abuse/write_after_free.c \
     tests/abuse/wrong_alignment.c \
     tests/abuse/wrong_size.c \
+    tests/inject/objects.c \
     tests/inject/supervise.c \
     tests/inject/workload.c \
     tests/lint/exports.libweir \
