@@ -19,6 +19,17 @@
 
 TestSuite(nomem, .timeout = 300);
 
+#if defined(__SANITIZE_THREAD__)
+#define THREAD_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define THREAD_SANITIZER 1
+#endif
+#endif
+#ifndef THREAD_SANITIZER
+#define THREAD_SANITIZER 0
+#endif
+
 /* ---- refusing ---------------------------------------------------------------------------------------------------- */
 
 static struct {
@@ -177,6 +188,8 @@ static bool attempt_in_child(void (*scenario)(void), long n, bool lasting, bool 
 static void refuse_each(void (*scenario)(void))
 {
     enum { MOST = 3000 };
+    if (THREAD_SANITIZER)
+        cr_skip_test("a fork takes a tenth of a second here, and there is one thread at a time");
     unit_no_purger();
     for (int mode = 0; mode < 4; mode += unit_scale(100) < 100 ? 3 : 1) {
         long n = 1;
