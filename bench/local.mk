@@ -23,7 +23,7 @@ bench_workloads = \
 bench_cxx_workloads = \
     bench/strings
 
-bench_programs = $(bench_workloads) bench/ebb bench/objects bench/regret
+bench_programs = $(bench_workloads) bench/containers bench/ebb bench/objects bench/regret
 
 bench_adversary_LDADD = $(BENCH_LIBS)
 bench_aligned_LDADD = $(BENCH_LIBS)
@@ -43,6 +43,7 @@ bench_zeroed_LDADD = $(BENCH_LIBS)
 bench_ebb_SOURCES = bench/ebb.c bench/ebb.h bench/ebb_measure.c bench/ebb_patterns.c
 bench_ebb_LDADD = $(JANSSON_LIBS) $(ARGP_LIBS) $(BENCH_LIBS)
 
+bench_containers_LDADD = libweir.la
 bench_objects_LDADD = libweir.la
 bench_regret_LDADD = libweir.la
 
@@ -51,6 +52,7 @@ BENCH_LIBS = -lpthread -ldl -lm
 bench_scripts = \
     bench/ebb-all \
     bench/ebb-python \
+    bench/objects-all \
     bench/regret-plot
 
 EXTRA_PROGRAMS += $(bench_programs)
@@ -60,6 +62,22 @@ check_DATA = $(bench_cxx_workloads)
 endif
 CLEANFILES += $(bench_cxx_workloads)
 EXTRA_DIST += $(bench_scripts) bench/bench.h bench/strings.cc
+
+# What Weir's objects and containers are compared with; bench/objects-all compiles what it can.
+EXTRA_DIST += \
+    bench/peers/boehm.c \
+    bench/peers/containers.h \
+    bench/peers/containers.py \
+    bench/peers/containers_glib.c \
+    bench/peers/containers_std.cc \
+    bench/peers/gobject.c \
+    bench/peers/grcbox.c \
+    bench/peers/measure.h \
+    bench/peers/objects.h \
+    bench/peers/objects.ml \
+    bench/peers/objects.php \
+    bench/peers/objects.py \
+    bench/peers/pointers.cc
 
 # Traces for `weir replay`, and what records them again.
 EXTRA_DIST += \
@@ -96,12 +114,21 @@ dist_suiteprograms_SCRIPTS = bench/programs/redis_load.sh
 # make bench BENCHFLAGS='--full --resume'. Results of each set have a file of their own, which later runs extend.
 BENCHFLAGS =
 CLEANFILES += bench/quick.json bench/full.json
-.PHONY: bench regret-plot
+.PHONY: bench bench-objects regret-plot
 bench: all
 	$(AM_V_at)$(MAKE) $(AM_MAKEFLAGS) $(bench_programs) $(bench_cxx_workloads)
 	$(AM_V_at)set=quick; case ' $(BENCHFLAGS) ' in *' --full '*) set=full ;; esac; \
 	WEIR_PRELOAD='$(abs_top_builddir)/.libs/libweir-preload.so' ./weir bench --suite=$(srcdir)/bench/suite.json \
 	    --json=bench/$$set.json $(BENCHFLAGS)
+
+# Objects and containers beside other libraries and languages: make bench-objects BENCHFLAGS='--page ../docs' writes
+# docs/objects-figures.md anew.
+bench-objects: all
+	$(AM_V_at)$(MAKE) $(AM_MAKEFLAGS) bench/objects bench/containers
+	$(AM_V_at)CC='$(CC)' CXX='$(CXX)' $(PYTHON) $(srcdir)/bench/objects-all --build . $(BENCHFLAGS)
+clean-local: clean-objects-results
+clean-objects-results:
+	-rm -rf bench/objects-results
 
 # The plot in docs/memory.md, of this build on this machine.
 regret-plot: all

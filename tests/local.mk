@@ -37,6 +37,7 @@ unit_tests = \
     tests/unit/test_bits \
     tests/unit/test_chunks \
     tests/unit/test_containers \
+    tests/unit/test_cpython \
     tests/unit/test_errno \
     tests/unit/test_geometry \
     tests/unit/test_gc \
@@ -44,6 +45,7 @@ unit_tests = \
     tests/unit/test_map \
     tests/unit/test_model \
     tests/unit/test_object \
+    tests/unit/test_object_nomem \
     tests/unit/test_object_threads \
     tests/unit/test_option \
     tests/unit/test_os \
@@ -70,6 +72,10 @@ if THREAD_SANITIZER
 tests_unit_libsupport_a_SOURCES += tests/unit/plain_runner.c
 endif
 
+# What the object layer asks for memory is refused on the way.
+tests_unit_test_object_nomem_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=weir_malloc,--wrap=weir_calloc,--wrap=weir_realloc \
+    -Wl,--wrap=weir_reallocarray,--wrap=wr_meta_alloc,--wrap=wr_kind_refill,--wrap=wr_os_map
+
 # Of check_PROGRAMS, those that do not say otherwise.
 AM_DEFAULT_SOURCE_EXT = .c
 LDADD = tests/unit/libsupport.a libweir.la $(CRITERION_LIBS) $(JANSSON_LIBS)
@@ -91,6 +97,7 @@ endif
 
 # The tree and what is installed.
 lint_tests = \
+    tests/lint/cpython.py \
     tests/lint/headers.sh \
     tests/lint/layers.py \
     tests/lint/style.py
@@ -117,7 +124,9 @@ program_tests = \
     tests/tool/servers.py \
     tests/tool/signals.py \
     tests/tool/status.py \
-    tests/tool/trace.py
+    tests/tool/trace.py \
+    tests/user/headers.py \
+    tests/user/seeing.py
 
 # The programs of examples/, and the code in docs/.
 example_tests = \
@@ -159,6 +168,7 @@ test_files = \
     tests/abuse/write_after_free.c \
     tests/abuse/wrong_alignment.c \
     tests/abuse/wrong_size.c \
+    tests/inject/objects.c \
     tests/inject/supervise.c \
     tests/inject/workload.c \
     tests/lint/exports.libweir \
@@ -237,6 +247,9 @@ test_files = \
     tests/tool/fuzz_trace.c \
     tests/tool/harness.py \
     tests/tool/traces.py \
+    tests/user/leaky.c \
+    tests/user/library.c \
+    tests/user/library.cc \
     tests/unit-skipped.sh
 
 .PHONY: lint check-unit check-dist

@@ -160,6 +160,7 @@ struct wr_gc {
     unsigned since_full;    /* young passes */
     unsigned ns_per_object; /* what passes have taken lately */
     struct wr_trace *trace; /* of the pass, or of the search that weir_gc_poll() has under way */
+    struct wr_trace *clears; /* of the pass, while it clears the dead, all of them held; else NULL */
     size_t refills;         /* owner.refills at the last pass over young pages */
     size_t search_refills;  /* and when the last search began */
     uint64_t search_ms;     /* when that was over */
@@ -310,6 +311,8 @@ bool wr_gc_is_stressed(void);
 void wr_gc_forget(struct wr_owner *owner, uint32_t line);
 /** Ends a search that weir_gc_poll() has under way: something else wants the pools' lines. */
 void wr_gc_drop_search(struct wr_domain *domain);
+/** Whether the address lies in an object that a pass of this thread is clearing now. */
+bool wr_gc_clears(const void *address);
 
 /** weak.c: what refers weakly to a dying object no longer does; callbacks are called. */
 void wr_weak_sever(void *object);

@@ -218,6 +218,12 @@ static bool lies_in_dead(const void *address, void *arg)
     return false;
 }
 
+bool wr_gc_clears(const void *address)
+{
+    struct wr_trace *trace = wr_thread.domain->gc.clears;
+    return trace != NULL && lies_in_dead(address, trace);
+}
+
 static void detach_weak(struct wr_trace *trace, uint32_t place WR_UNUSED, void *object, void *arg)
 {
     struct pass *pass = arg;
@@ -435,8 +441,10 @@ static int bury(struct pass *pass)
     } else if (save_all) {
         wr_trace_white(trace, save, pass);
     } else {
+        pass->domain->gc.clears = trace;
         wr_trace_white(trace, clear, pass);
         wr_burial_end(NULL);
+        pass->domain->gc.clears = NULL;
         wr_trace_white(trace, let_go, pass);
         wr_burial_begin(&burial);
     }

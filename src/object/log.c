@@ -18,6 +18,7 @@ static struct {
     struct site *site; /* from weir_calloc() */
     size_t room;       /* a power of two */
     size_t filled;     /* entries that are not NULL */
+    size_t live;       /* entries that are objects */
 } sites;
 
 static void lock(void) { wr_lock(&sites.lock, WR_RANK_SITE); }
@@ -44,11 +45,11 @@ static struct site *find(const void *object)
 static bool make_room(void)
 {
     lock();
-    size_t room = sites.room, filled = sites.filled;
+    size_t room = sites.room, filled = sites.filled, live = sites.live;
     unlock();
     if (filled * 2 < room)
         return true;
-    size_t wanted = wr_max(room * 2, 1024);
+    size_t wanted = live * 4 < room ? room : wr_max(room * 2, 1024); /* what is gone is left out in any case */
     struct site *fresh = weir_calloc(wanted, sizeof *fresh), *old = fresh;
     lock();
     if (fresh != NULL && sites.room == room) {
@@ -75,6 +76,7 @@ void wr_site_add(void *object, const char *file, int line)
     lock();
     struct site *site = find(object);
     sites.filled += site->object == NULL;
+    sites.live += site->object != object;
     *site = (struct site){object, file, line};
     unlock();
     wr_state_set(wr_header_of(object), WR_STATE_SITE);
@@ -84,8 +86,10 @@ void wr_site_remove(void *object)
 {
     lock();
     struct site *site = find(object);
-    if (site != NULL && site->object == object)
+    if (site != NULL && site->object == object) {
         site->object = GONE;
+        sites.live--;
+    }
     unlock();
     wr_state_clear(wr_header_of(object), WR_STATE_SITE);
 }

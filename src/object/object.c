@@ -360,18 +360,27 @@ static void ref_unusual(void *object, const char *file, int line, const void *ca
 
 void weir_ref_slow_(void *object) { ref_unusual(object, NULL, 0, __builtin_return_address(0)); }
 
+/** As wr_object_misuse(), with the line that did it, if that is known. */
+static WR_NORETURN WR_COLD void misuse_at(const struct wr_header *header, const char *verb, const char *file, int line)
+{
+    char buf[512];
+    struct wr_text text = WR_TEXT(buf);
+    wr_text_add(&text, file != NULL ? "%s at %s:%d" : "%s", verb, file, line);
+    wr_object_misuse(header, buf);
+}
+
 /** The checked build: ends the process unless the caller may touch the object. */
-static struct wr_header *check(void *object, const char *verb)
+static struct wr_header *check(void *object, const char *verb, const char *file, int line)
 {
     struct wr_header *header = wr_header_of(object);
     struct wr_place place;
     if (!wr_place_find(object, &place))
-        wr_object_misuse(header, verb);
+        misuse_at(header, verb, file, line);
     struct wr_domain *domain = wr_place_domain(place);
     if (domain == wr_thread.domain || wr_count_own(header) == 0)
         return header;
     if (atomic_load_explicit(&domain->status, memory_order_relaxed) == WR_DOMAIN_RUNS)
-        wr_object_misuse(header, verb);
+        misuse_at(header, verb, file, line);
     struct wr_domain *self = wr_domain_get();
     if (self != NULL)
         wr_domain_adopt(self);
@@ -380,13 +389,13 @@ static struct wr_header *check(void *object, const char *verb)
 
 void weir_ref_checked(void *object, const char *file, int line)
 {
-    check(object, "reference");
+    check(object, "reference", file, line);
     ref_unusual(object, file, line, __builtin_return_address(0));
 }
 
 void weir_unref_checked(void *object, const char *file, int line)
 {
-    struct wr_header *header = check(object, "release");
+    struct wr_header *header = check(object, "release", file, line);
     if (drop_logged(header, file, line, __builtin_return_address(0)))
         dies(header);
 }

@@ -161,7 +161,7 @@ void wr_weak_detach(void *object, bool (*is_dying)(const void *address, void *ar
         stripe->count--;
         set_object(weak, NULL);
         weak->next = NULL;
-        if (weak->callback != NULL && (is_dying == NULL || !is_dying(weak, arg))) {
+        if (weak->callback != NULL && !is_dying(weak, arg)) {
             weak->next = *list;
             *list = weak;
         }
@@ -180,10 +180,13 @@ void wr_weak_call(struct weir_weak *list)
     }
 }
 
+static bool lies_in_cleared(const void *weak, void *arg WR_UNUSED) { return wr_gc_clears(weak); }
+
+/* What a pass clears may keep an object that the pass did not look at; it dies together with those that refer to it. */
 void wr_weak_sever(void *object)
 {
     struct weir_weak *list = NULL;
-    wr_weak_detach(object, NULL, NULL, &list);
+    wr_weak_detach(object, lies_in_cleared, NULL, &list);
     wr_weak_call(list);
 }
 

@@ -238,4 +238,54 @@ def _():
         expect(result.status == status and words in result.err, f"{args}: not '{words}'", result)
 
 
+# ---- objects-all ----
+
+def objects_all(*args, **more):
+    options = ("--build", BENCH.parent, "--rounds=1", "--objects=3000", "--size=pair=1000", "--size=trees=1",
+               "--size=binary-trees=6", "--size=gcbench=6", "--size=churn=1000")
+    return run(sys.executable, SOURCE / "bench" / "objects-all", *options, *args, preload=False, seconds=300, **more)
+
+
+@case("objects-all: Weir and those that are there do the same work; figures, tables, plots")
+def _():
+    program("objects"), program("containers")
+    out = Path(WORK.name) / "objects"
+    result = objects_all("--out", out, "--only=shared_ptr,boehm,cpython,c++")
+    expect(result.status == 0, "objects-all failed", result)
+    found = json.loads((out / "objects.json").read_text(encoding="utf-8"))
+    figures = {}
+    for one in found["objects"] + found["containers"]:
+        figures.setdefault(one["program"], {}).update(one["figures"])
+    expect({"pair", "pair-shared", "trees", "binary-trees", "gcbench", "full-live", "full-dead", "churn",
+            "pauses-longest", "full-peak", "full-rest", "vec-push", "map-find", "set-add", "deque-queue"}
+           <= set(figures["Weir"]), f"Weir has {sorted(figures['Weir'])}")
+    expect(all(value >= 0 for name, value in figures["Weir"].items() if not name.endswith(("peak", "rest"))),
+           f"{figures['Weir']}")
+    for name, those in figures.items():
+        for check in ("binary-trees-made", "map-sum", "set-sum"):
+            expect(check not in those or those[check] == figures["Weir"][check], f"{name}: {check} {those.get(check)}")
+    page = (out / "objects-figures.md").read_text(encoding="utf-8")
+    expect("| trees of depth 16 built and released, ns/node |" in page and "## What was aimed at" in page, page)
+    if shutil.which("gnuplot"):
+        for plot in ("objects-figures.svg", "objects-containers.svg"):
+            text = (out / plot).read_text(encoding="utf-8")
+            expect(text.rstrip().endswith("</svg>") and "Weir" in text, f"{plot} is not whole")
+
+
+@case("objects-all: what is missing is named with its package; mistakes are named")
+def _():
+    program("objects")
+    tools = Path(WORK.name) / "no-tools"
+    tools.mkdir()
+    result = objects_all("--list", env={"PATH": tools})
+    expect(result.status == 0 and set(result.out.split()) <= {"Weir", "CPython"}, "more than can be", result)
+    for package in ("libglib2.0-dev", "libgc-dev", "libboost-dev", "ocaml-nox", "php-cli"):
+        expect(package in result.err, f"{package} is not named", result)
+    for args, words in ((("--with=x=/nowhere.so",), "/nowhere.so cannot be preloaded"),
+                        (("--rounds=0",), "more than 0"), (("--size=trees",), "MEASUREMENT=N"),
+                        (("--build", "/nowhere"), "no bench/objects")):
+        result = objects_all(*args)
+        expect(result.status == 2 and words in result.err, f"{args}: not '{words}'", result)
+
+
 main()

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: MIT
 """System calls fail underneath a program: each one in its turn, and each one with all that follow.
 
-workload.c is the program; it verifies every byte, and takes NULL with ENOMEM for an answer. supervise.c makes calls
-fail from main() on, by seccomp; strace, where it is there, also those that come before, once the libraries are loaded.
+workload.c and objects.c are the programs; they verify every byte, and take NULL with ENOMEM for an answer. supervise.c
+makes calls fail from main() on, by seccomp; strace, where it is there, also those that come before, once the libraries
+are loaded.
 ../preload/harness.py says how to run this by hand."""
 
 import errno
@@ -24,9 +25,19 @@ CALLS = (("mmap", "ENOMEM"), ("munmap", "ENOMEM"), ("munmap", "EINVAL"), ("mrema
 MOST = 2000  # calls of one kind; more would be no test but a flood
 
 
-def supervised(call, when, error):
+def workload():
+    return build(HERE / "workload.c")
+
+
+def objects():
+    if NATIVE:
+        raise Skip("the C library has no objects")
+    return build(HERE / "objects.c", PRELOAD)
+
+
+def supervised(call, when, error, program=workload):
     under = [build(HERE / "supervise.c"), call, when, getattr(errno, error)]
-    return run(build(HERE / "workload.c"), under=under, seconds=60)
+    return run(program(), under=under, seconds=60)
 
 
 def verified(result):
@@ -41,8 +52,8 @@ def seen(result):
     return [int(n) for n in re.search(r"^calls (\d+) failed (\d+)$", result.out, re.MULTILINE).groups()]
 
 
-def count(call, error):
-    result = supervised(call, 0, error)
+def count(call, error, program=workload):
+    result = supervised(call, 0, error, program)
     verified(result)
     calls = seen(result)[0]
     if calls == 0:
@@ -88,6 +99,24 @@ for call, error in CALLS:
             expect_failed(result, number)
             expect(refused == 0 or call == "mmap", "refused although memory is there", result)
         attempt_each(range(1, count(call, error) + 1), attempt)
+
+
+# ---- objects ----
+
+for call, error in (("mmap", "ENOMEM"), ("munmap", "ENOMEM"), ("madvise", "ENOMEM"), ("process_madvise", "EPERM")):
+    @case(f"objects: {call} fails with {error} once, and from each call on")
+    def _(call=call, error=error):
+        def attempt(number):
+            result = supervised(call, number, error, objects)
+            refused = verified(result)
+            expect_failed(result, number)
+            # A mapping for a thread's first object is asked for once.
+            expect(refused <= (call == "mmap"), "refused to the program", result)
+            result = supervised(call, f"{number}+", error, objects)
+            refused = verified(result)
+            expect_failed(result, number)
+            expect(refused == 0 or call == "mmap", "refused although memory is there", result)
+        attempt_each(range(1, count(call, error, objects) + 1), attempt)
 
 
 # ---- before main ----

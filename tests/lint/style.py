@@ -9,8 +9,8 @@ from source import C_FOLDERS, ROOT, c_files, code, files, line_of, read, report
 
 SCRIPTS = {".sh", ".py", ".mk", ".am", ".ac", ".m4"}
 NO_LIST = {".mk", ".pyc"}
-NAMED_SCRIPTS = ("bench/ebb-all", "bench/ebb-python", "bench/regret-plot", "bench/traces/make", "tools/try",
-                 "tools/check", ".ci/run", "autogen.sh", "configure.ac", "Makefile.am", "m4/weir.m4")
+NAMED_SCRIPTS = ("bench/ebb-all", "bench/ebb-python", "bench/objects-all", "bench/regret-plot", "bench/traces/make",
+                 "tools/try", "tools/check", ".ci/run", "autogen.sh", "configure.ac", "Makefile.am", "m4/weir.m4")
 
 
 def scripts():

@@ -966,6 +966,45 @@ Test(gc, ten_million_in_a_cycle_on_a_small_stack)
     pthread_join(thread, NULL);
 }
 
+/** A release takes no memory at all, a collection no more than docs/gc.md says. */
+static void *live_on_little(void *arg WR_UNUSED)
+{
+    size_t n = unit_scale(10000000);
+    struct node *list = NULL;
+    weir_gc_disable();
+    for (size_t i = 0; i < n; i++) {
+        struct node *node = make(&node_type);
+        node->left = list;
+        list = node;
+    }
+    limit_memory(0);
+    weir_unref(list);
+    must(alive() == 0, "%lu are alive", alive());
+    setrlimit(RLIMIT_AS, &(struct rlimit){RLIM_INFINITY, RLIM_INFINITY});
+    drop_cycle(&node_type, (int)n);
+    limit_memory(n * 2 + n / 4 + (8u << 20));
+    must_collect((long)n);
+    must(alive() == 0, "%lu are alive", alive());
+    return NULL;
+}
+
+static void live_on_little_on_a_small_stack(void)
+{
+    pthread_attr_t attr;
+    pthread_t thread;
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, 64 * 1024);
+    must(pthread_create(&thread, &attr, live_on_little, NULL) == 0, "no thread");
+    pthread_join(thread, NULL);
+}
+
+Test(gc, ten_million_released_and_collected_without_memory)
+{
+    if (UNIT_SANITIZED)
+        cr_skip_test("a sanitizer needs the address space");
+    without_memory(live_on_little_on_a_small_stack);
+}
+
 /* ---- fork -------------------------------------------------------------------------------------------------------- */
 
 static void fork_inside(void *object WR_UNUSED)
