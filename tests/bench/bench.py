@@ -198,6 +198,20 @@ def _():
     expect(idle and all(0 < int(row["live_kib"]) < int(row["resident_kib"]) for row in idle), f"{idle[:3]}")
 
 
+@case("ebb --soak")
+def _():
+    if NATIVE or not pages_are_the_systems():
+        raise Skip("asks for what Weir promises, with the system's pages")
+    args = ("--soak=0.01", f"--scale={SCALE}", "--idle=0", "--check=drift,mappings")
+    result = succeed(program("ebb"), *args)
+    ratios = re.search(r"\nresident to live: at most ([\d.]+) in the first cycle, ([\d.]+) later\n", result.out)
+    expect(ratios and float(ratios.group(2)) < 1.3 * float(ratios.group(1)) + 0.02, "not flat", result)
+    row = json.loads(succeed(program("ebb"), *args, "--json").out)[0]
+    expect(row["pattern"] == "drift" and row["ratio"]["later"] > 0, f"{row}")
+    result = ebb("--soak", "keep")
+    expect(result.status == 2 and "no other" in result.err, "a pattern is taken", result)
+
+
 @case("ebb: mistakes are named")
 def _():
     for args, words in ((("nothing",), "no pattern 'nothing'"), (("--scale=0",), "0.01 to 100"), (("--idle=x",), "'x'"),
