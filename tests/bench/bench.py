@@ -187,15 +187,18 @@ def _():
 @case("ebb --timeline")
 def _():
     path = Path(WORK.name) / "timeline.csv"
-    succeed(program("ebb"), f"--timeline={path}", "--scale=0.5", "--idle=0.1", "keep-200")
-    with open(path, encoding="ascii") as file:
-        rows = list(csv.DictReader(file))
+    for idle in (0.1, 1, 5):  # on a busy machine ebb may not get its turn to look for a while
+        succeed(program("ebb"), f"--timeline={path}", "--scale=0.5", f"--idle={idle}", "keep-200")
+        with open(path, encoding="ascii") as file:
+            rows = list(csv.DictReader(file))
+        quiet = [row for row in rows if row["step"] == "idle"]
+        if quiet:
+            break
     expect(rows and list(rows[0]) == ["pattern", "seconds", "resident_kib", "live_kib", "step"], f"{rows[:1]}")
     times = [float(row["seconds"]) for row in rows]
     order = [STEPS.index(row["step"]) for row in rows]
     expect(times == sorted(times) and order == sorted(order) and order[0] > 0, "not in the order of time")
-    idle = [row for row in rows if row["step"] == "idle"]
-    expect(idle and all(0 < int(row["live_kib"]) < int(row["resident_kib"]) for row in idle), f"{idle[:3]}")
+    expect(quiet and all(0 < int(row["live_kib"]) < int(row["resident_kib"]) for row in quiet), f"{quiet[:3]}")
 
 
 @case("ebb --soak")
