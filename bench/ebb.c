@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { OVER = 1, FAILED = 2, SAMPLE_MS = 5 };
+enum { OVER = 1, FAILED = 2, SAMPLE_MS = 5, SOAK_MINUTES = 10 };
 
 static const char measure_flag[] = "--measure=";
 
@@ -177,7 +177,7 @@ static int finish(int status)
 struct arguments {
     double scale, idle, seconds;
     uint64_t seed;
-    bool json, list, check;
+    bool json, list, check, soak;
     unsigned asked; /* bits of limits that --check is about */
     const char *timeline;
     bool chosen[64];
@@ -198,6 +198,7 @@ static const char doc[] =
     "  trimmed       1.1 floor + 2 MiB\n"
     "  mappings      2,000\n"
     "  drift         resident to live is, in a later cycle, 1.3 times what it was in the first\n\n"
+    "--soak runs the pattern drift alone, for minutes, and tells each minute how resident and live sizes stand. "
     "Another allocator: LD_PRELOAD=libjemalloc.so.2 ebb. The status is 0, 1 if --check found a limit broken, 2 if "
     "something failed.";
 
@@ -208,6 +209,7 @@ static const struct argp_option option[] = {
     {"list", 'l', NULL, 0, "Print the patterns", 0},
     {"scale", 's', "FACTOR", 0, "Times 128 MiB (default 1)", 0},
     {"seconds", 'S', "SECONDS", 0, "Keep queue, drift and large going so long, twice (default: a fixed amount)", 0},
+    {"soak", 'k', "MINUTES", OPTION_ARG_OPTIONAL, "Run drift so long (default 10 minutes)", 0},
     {"seed", 'r', "NUMBER", 0, "Another sequence of random numbers (default 1)", 0},
     {"timeline", 't', "FILE", 0, "Write the resident size over time as CSV, a line each 5 milliseconds", 0},
     {0},
@@ -278,11 +280,21 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case 'r':
         a->seed = (uint64_t)need_number(state, "seed", arg, 0, 1e15);
         return 0;
+    case 'k':
+        a->soak = true;
+        a->seconds = 30 * (arg != NULL ? need_number(state, "soak", arg, 0.01, 10080) : SOAK_MINUTES); /* twice */
+        return 0;
     case 't':
         a->timeline = arg;
         return 0;
     case ARGP_KEY_ARG:
         choose(a, state, arg);
+        return 0;
+    case ARGP_KEY_END:
+        if (a->soak && a->number > 0)
+            argp_error(state, "--soak is the pattern drift; it takes no other");
+        if (a->soak)
+            choose(a, state, "drift");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -317,34 +329,51 @@ static pid_t start(int fd)
     return child;
 }
 
-/** Writes a line about the child: "PATTERN,SECONDS,RESIDENT,LIVE,STEP", sizes in KiB. */
-static void sample(FILE *file, struct ebb_report *r, int statm, uint64_t start_ns)
+/** Bytes resident in the child; 0 when it is about to be gone. */
+static uint64_t look_at(int statm)
 {
     char text[128];
     ssize_t length = pread(statm, text, sizeof text - 1, 0);
-    if (length <= 0)
-        return;
-    text[length] = 0;
+    text[length > 0 ? length : 0] = 0;
     char *second = strchr(text, ' ');
-    long pages = second != NULL ? strtol(second, NULL, 10) : 0;
-    if (pages == 0) /* it is about to be gone */
-        return;
-    fprintf(file, "%s,%.4f,%ld,%jd,%s\n", ebb_pattern[r->pattern].name, seconds(ebb_now_ns() - start_ns),
-            pages * (sysconf(_SC_PAGESIZE) / 1024),
-            (intmax_t)(atomic_load_explicit(&r->live, memory_order_relaxed) / 1024),
-            ebb_step_name[atomic_load_explicit(&r->step, memory_order_relaxed)]);
+    return second != NULL ? strtoull(second, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
-static int watch(FILE *timeline, struct ebb_report *r, pid_t child)
+static int64_t live_of(struct ebb_report *r) { return atomic_load_explicit(&r->live, memory_order_relaxed); }
+
+/** Writes a line about the child: "PATTERN,SECONDS,RESIDENT,LIVE,STEP", sizes in KiB. */
+static void sample(FILE *file, struct ebb_report *r, uint64_t resident, uint64_t ns)
+{
+    fprintf(file, "%s,%.4f,%ju,%jd,%s\n", ebb_pattern[r->pattern].name, seconds(ns), (uintmax_t)(resident / 1024),
+            (intmax_t)(live_of(r) / 1024), ebb_step_name[atomic_load_explicit(&r->step, memory_order_relaxed)]);
+}
+
+/** Says how a soak stands. */
+static void tell(struct ebb_report *r, uint64_t resident, uint64_t ns)
+{
+    double over = (double)resident - (double)r->resident[EBB_START], live = (double)live_of(r);
+    printf("%8.0f s  live %6.1f  resident %6.1f MiB  ratio %.2f\n", seconds(ns), mib(live), mib(over),
+           live > 0 ? over / live : 0);
+    fflush(stdout);
+}
+
+static int watch(const struct arguments *a, FILE *timeline, struct ebb_report *r, pid_t child)
 {
     char path[64];
     int status;
-    uint64_t start_ns = ebb_now_ns();
+    bool tells = a->soak && !a->json, looks = timeline != NULL || tells;
+    uint64_t start_ns = ebb_now_ns(), told = 0;
     snprintf(path, sizeof path, "/proc/%d/statm", (int)child);
-    int statm = timeline != NULL ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-    while (waitpid(child, &status, timeline != NULL ? WNOHANG : 0) != child) {
-        if (statm >= 0 && atomic_load_explicit(&r->step, memory_order_relaxed) != EBB_START)
-            sample(timeline, r, statm, start_ns);
+    int statm = looks ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    while (waitpid(child, &status, looks ? WNOHANG : 0) != child) {
+        uint64_t ns = ebb_now_ns() - start_ns, resident = statm >= 0 ? look_at(statm) : 0, minute = ns / 60000000000u;
+        bool counts = resident > 0 && atomic_load_explicit(&r->step, memory_order_relaxed) != EBB_START;
+        if (timeline != NULL && counts)
+            sample(timeline, r, resident, ns);
+        if (tells && counts && minute > told) {
+            tell(r, resident, ns);
+            told = minute;
+        }
         nanosleep(&(struct timespec){0, SAMPLE_MS * 1000000L}, NULL);
     }
     if (statm >= 0)
@@ -362,7 +391,7 @@ static void run_pattern(const struct arguments *a, unsigned pattern, FILE *timel
     shared->idle = a->idle;
     shared->seconds = a->seconds;
     shared->seed = a->seed;
-    int status = watch(timeline, shared, start(fd));
+    int status = watch(a, timeline, shared, start(fd));
     close(fd);
     memcpy(r, shared, sizeof *r);
     munmap(shared, sizeof *shared);
@@ -416,6 +445,9 @@ static bool run_all(const struct arguments *a, FILE *timeline, json_t *rows)
         if (first)
             print_head(&report);
         print_row(&report, limit, a->asked);
+        if (a->soak)
+            printf("resident to live: at most %.2f in the first cycle, %.2f later\n", report.ratio_first,
+                   report.ratio_later);
         first = false;
     }
     return broken;

@@ -329,26 +329,35 @@ static bool is_widening_due(void)
     return load(&regret.extra) > 0 && wr_os_now_ms() >= atomic_load_explicit(&regret.end_ms, memory_order_relaxed);
 }
 
+static bool is_over(void) { return wr_account_slack() > wr_purge_bound(); }
+
+/** Purges as long as slack is over the bound and that helps. Who finds the lock taken leaves it to the one who has it,
+ * and who looks again when he has let it go: what he had decided to keep may be too much by then. pre: no lock. */
+static void keep_bound(uint64_t now_ms)
+{
+    size_t gone;
+    do {
+        if (!wr_try_lock(&purging, WR_RANK_PURGE))
+            return;
+        judge(now_ms);
+        gone = is_over() ? purge_to(wr_purge_bound() / 4 * 3, false) : 0;
+        wr_unlock(&purging, WR_RANK_PURGE);
+    } while (gone > 0 && is_over());
+}
+
 void wr_purge_check(void)
 {
     note_use();
     wr_purger_call();
-    if (wr_likely(wr_account_slack() <= wr_purge_bound() && !is_widening_due())) {
+    if (wr_likely(!is_over() && !is_widening_due())) {
         wr_arena_reap(SPARES, COLD_PAGES);
         return;
     }
     uint64_t now = wr_os_now_ms();
-    if (how == WR_DISCARD_NEVER || now < atomic_load_explicit(&refused_until_ms, memory_order_relaxed)) {
+    if (how == WR_DISCARD_NEVER || now < atomic_load_explicit(&refused_until_ms, memory_order_relaxed))
         wr_arena_reap(SPARES, WR_ARENA_PAGES);
-        return;
-    }
-    if (!wr_try_lock(&purging, WR_RANK_PURGE))
-        return;
-    judge(now);
-    size_t bound = wr_purge_bound();
-    if (wr_account_slack() > bound)
-        purge_to(bound / 4 * 3, false);
-    wr_unlock(&purging, WR_RANK_PURGE);
+    else
+        keep_bound(now);
 }
 
 /** Notes all slack anew, that which was refused before too. Looks at spans of running heaps: a guess is good enough. */
@@ -413,6 +422,8 @@ size_t wr_purge_unused(size_t more)
     }
     atomic_store_explicit(&look.waits, look.waited > 0, memory_order_relaxed);
     wr_unlock(&purging, WR_RANK_PURGE);
+    if (gone > 0 && is_over())
+        keep_bound(wr_os_now_ms());
     return gone;
 }
 

@@ -24,13 +24,15 @@
 #include "core/registry.h"
 #include "os/helper.h"
 
-enum { TICK_MS = 250, LIFE = 20, RETRY_MS = 1000, RETRY_MOST_MS = 64000, FLOOR_BYTES = 256 * 1024 };
+enum { TICK_MS = 250, LIFE = 20, FLOOR_BYTES = 256 * 1024 };
+enum { RETRY_MS = 1000, LONELY_MS = 10, RETRY_MOST_MS = 64000 }; /* where it could not be made; where it was not to be */
 enum { RUNNING = 1, ASKED = 2, OLD = 4 };
 
 static _Atomic uint32_t state;
 static _Atomic uint32_t generation; /* of purgers; one that is not the newest ends. relaxed */
 static _Atomic uint64_t retry_ms;   /* not started before then. relaxed */
-static _Atomic uint64_t pause_ms;   /* how long the next failure puts it off, 0: RETRY_MS. relaxed */
+static _Atomic uint64_t pause_ms;   /* how long the next failure puts it off, at least. relaxed */
+static _Atomic bool lonely;         /* it was last put off because the process had one thread. relaxed */
 static _Atomic size_t settled;      /* pages used when the last purger had nothing left to do. relaxed */
 
 static size_t used_pages(void) { return wr_account_used() >> WR_PAGE_SHIFT; }
@@ -107,12 +109,21 @@ static void run(void)
 /** Whether the process is one that may have a purger. Asks the system. */
 static bool is_wanted(void) { return wr_options.purger == WR_PURGER_ON || wr_helper_others() != 1; }
 
-/** Puts the next attempt off: by a second, the next time by two, and so on up to a minute. */
-static void put_off(uint64_t now_ms)
+/** Puts the next attempt off: by so much, the next time by twice as much, and so on up to a minute. */
+static void put_off(uint64_t now_ms, uint64_t least_ms)
 {
-    uint64_t pause = wr_max(atomic_load_explicit(&pause_ms, memory_order_relaxed), RETRY_MS);
+    uint64_t pause = wr_max(atomic_load_explicit(&pause_ms, memory_order_relaxed), least_ms);
     atomic_store_explicit(&retry_ms, now_ms + pause, memory_order_relaxed);
     atomic_store_explicit(&pause_ms, wr_min(pause * 2, RETRY_MOST_MS), memory_order_relaxed);
+}
+
+/* The C library says that there are threads just before it makes the first; who comes by in between finds none. */
+void wr_purger_thread_comes(void)
+{
+    if (!atomic_exchange_explicit(&lonely, false, memory_order_relaxed))
+        return;
+    atomic_store_explicit(&pause_ms, 0, memory_order_relaxed);
+    atomic_store_explicit(&retry_ms, 0, memory_order_relaxed);
 }
 
 static WR_COLD void start(void)
@@ -127,11 +138,13 @@ static WR_COLD void start(void)
     while (!atomic_compare_exchange_weak_explicit(&state, &seen, (seen | RUNNING) & ~(uint32_t)OLD,
                                                   memory_order_acq_rel, memory_order_relaxed));
     wr_os_not_alone(); /* no lock is held, and no other thread could see one */
-    if (is_wanted() && wr_helper_start(run)) {
+    bool wanted = is_wanted();
+    if (wanted && wr_helper_start(run)) {
         atomic_store_explicit(&pause_ms, 0, memory_order_relaxed);
         return;
     }
-    put_off(now);
+    put_off(now, wanted ? RETRY_MS : LONELY_MS);
+    atomic_store_explicit(&lonely, !wanted, memory_order_relaxed);
     if ((seen & RUNNING) == 0) /* else the old one goes on */
         atomic_store_explicit(&state, 0, memory_order_release);
 }

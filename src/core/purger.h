@@ -10,6 +10,9 @@
  *  pre: no lock is held. Keeps errno. */
 void wr_purger_call(void);
 
+/** Says that a thread has come that uses the heap: a process that was found to have but one may have a purger now. */
+void wr_purger_thread_comes(void);
+
 /** In a forked child: there is none. */
 void wr_purger_fork_child(void);
 

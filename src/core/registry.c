@@ -8,6 +8,7 @@
 #include "core/account.h"
 #include "core/meta.h"
 #include "core/purge.h"
+#include "core/purger.h"
 
 static struct {
     struct wr_lock lock;
@@ -63,6 +64,7 @@ struct wr_heap *wr_registry_acquire(bool special)
         wr_heap_set_inside(heap, false);
         heap->threads++;
     }
+    wr_purger_thread_comes();
     return heap;
 }
 

@@ -22,14 +22,19 @@ WORKLOADS = ("adversary", "aligned", "churn", "falseshare", "handoff", "hash", "
 SCALE, BYTES, MIB = 0.1, int(0.1 * (128 << 20)), 1 << 20
 ALL_FREED = {"fifo", "lifo", "random", "large"}
 BY_ADDRESS = {"per-64k"}  # what is freed depends on the addresses that the allocator gives
-PATTERNS = {  # and the limits that Weir keeps today
+SIZES = {"freed", "idle", "again", "trimmed", "mappings"}
+PATTERNS = {  # and the limits that Weir keeps
     **dict.fromkeys(("fifo", "lifo", "random", "keep-10", "keep-50", "keep-200", "keep-1000", "per-64k", "medium"),
-                    {"freed", "idle", "again", "trimmed", "mappings"}),
-    **dict.fromkeys(("other-thread", "owner-gone"), {"freed", "again", "trimmed", "mappings"}),
-    **dict.fromkeys(("asleep", "growing", "shrinking", "queue"), {"trimmed", "mappings"}),
-    "drift": {"trimmed", "mappings", "drift"},
-    "large": {"freed", "idle", "again", "trimmed", "mappings"},
+                    SIZES),
+    **dict.fromkeys(("other-thread", "owner-gone", "asleep"), SIZES),
+    "growing": SIZES,
+    "shrinking": SIZES - {"again"},  # so small, it drops its blocks often enough in a second for regret
+    "queue": SIZES - {"freed", "again"},  # a thread that purges may lose its turn while the queue drains
+    "drift": SIZES | {"drift"},
+    "large": SIZES,
 }
+THREADED = {"other-thread", "owner-gone", "asleep", "queue"}  # the purger has a second of quiet to reach `idle`
+PATIENCE = (1.2, 5, 20)  # seconds of quiet that are tried: on a busy machine the purger may have to wait for its turn
 STEPS = ("start", "build", "free", "idle", "rebuild", "free_again", "trim")
 
 
@@ -143,7 +148,10 @@ def pattern_case(pattern, limits):
                 expect(mine[figure] == theirs[figure], f"{figure}: {mine[figure]}, on the C library {theirs[figure]}")
         if not pages_are_the_systems():
             return
-        result = ebb(f"--check={','.join(sorted(limits))}", f"--scale={SCALE}", "--idle=0.02", pattern)
+        for idle in PATIENCE if pattern in THREADED else (0.02,):
+            result = ebb(f"--check={','.join(sorted(limits))}", f"--scale={SCALE}", f"--idle={idle}", pattern)
+            if result.status == 0:
+                break
         expect(result.status == 0, "a limit is broken", result)
 
 
@@ -179,15 +187,32 @@ def _():
 @case("ebb --timeline")
 def _():
     path = Path(WORK.name) / "timeline.csv"
-    succeed(program("ebb"), f"--timeline={path}", "--scale=0.5", "--idle=0.1", "keep-200")
-    with open(path, encoding="ascii") as file:
-        rows = list(csv.DictReader(file))
+    for idle in (0.1, 1, 5):  # on a busy machine ebb may not get its turn to look for a while
+        succeed(program("ebb"), f"--timeline={path}", "--scale=0.5", f"--idle={idle}", "keep-200")
+        with open(path, encoding="ascii") as file:
+            rows = list(csv.DictReader(file))
+        quiet = [row for row in rows if row["step"] == "idle"]
+        if quiet:
+            break
     expect(rows and list(rows[0]) == ["pattern", "seconds", "resident_kib", "live_kib", "step"], f"{rows[:1]}")
     times = [float(row["seconds"]) for row in rows]
     order = [STEPS.index(row["step"]) for row in rows]
     expect(times == sorted(times) and order == sorted(order) and order[0] > 0, "not in the order of time")
-    idle = [row for row in rows if row["step"] == "idle"]
-    expect(idle and all(0 < int(row["live_kib"]) < int(row["resident_kib"]) for row in idle), f"{idle[:3]}")
+    expect(quiet and all(0 < int(row["live_kib"]) < int(row["resident_kib"]) for row in quiet), f"{quiet[:3]}")
+
+
+@case("ebb --soak")
+def _():
+    if NATIVE or not pages_are_the_systems():
+        raise Skip("asks for what Weir promises, with the system's pages")
+    args = ("--soak=0.01", f"--scale={SCALE}", "--idle=0", "--check=drift,mappings")
+    result = succeed(program("ebb"), *args)
+    ratios = re.search(r"\nresident to live: at most ([\d.]+) in the first cycle, ([\d.]+) later\n", result.out)
+    expect(ratios and float(ratios.group(2)) < 1.3 * float(ratios.group(1)) + 0.02, "not flat", result)
+    row = json.loads(succeed(program("ebb"), *args, "--json").out)[0]
+    expect(row["pattern"] == "drift" and row["ratio"]["later"] > 0, f"{row}")
+    result = ebb("--soak", "keep")
+    expect(result.status == 2 and "no other" in result.err, "a pattern is taken", result)
 
 
 @case("ebb: mistakes are named")
