@@ -5,7 +5,7 @@
 import re
 from pathlib import Path
 
-from source import C_FOLDERS, ROOT, c_files, code, files, line_of, read, report
+from source import C_FOLDERS, all_files, c_files, code, files, line_of, read, report
 
 SCRIPTS = {".sh", ".py", ".mk", ".am", ".ac", ".m4"}
 NO_LIST = {".mk", ".pyc"}
@@ -89,7 +89,8 @@ def unlisted():
     """Files that no local.mk names: they would be missing from the tarball, or never built."""
     lists = "".join(read(path) for path in [*files(*C_FOLDERS, "man", "completions", suffixes={".mk"}), "Makefile.am"])
     named = set(lists.split())
-    paths = files(*C_FOLDERS, "man", "completions", "docs") + [path.relative_to(ROOT) for path in ROOT.glob("*.md")]
+    paths = files(*C_FOLDERS, "man", "completions", "docs")
+    paths += [path for path in all_files() if len(path.parts) == 1 and path.suffix == ".md"]
     return [f"{path}: in no local.mk and not in Makefile.am" for path in paths
             if path.suffix not in NO_LIST and str(path) not in named and str(path.with_suffix("")) not in named]
 
