@@ -279,7 +279,7 @@ for entry in entries:
         continue
     done = bench(*FEW, f"--suite={tiny}", entry["name"], timeout=200)
     lack = re.search("skipped: (.*)", done.stderr)
-    if lack and ("is missing" in lack.group(1) or "is not built" in lack.group(1)):
+    if lack and ("is missing" in lack.group(1) or "neither built" in lack.group(1)):
         skip(entry["name"], lack.group(1))
         continue
     good = done.returncode == 0 and re.search(r"^weir +\d", done.stdout, re.M) and "itself fails" not in done.stdout

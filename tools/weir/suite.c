@@ -11,9 +11,12 @@
 
 #include "program.h"
 
-/* Where `make install` puts the suite; the build says. */
+/* Where `make install` puts the suite and its workloads; the build says. */
 #ifndef WEIR_SUITE_DIR
 #define WEIR_SUITE_DIR "/usr/local/share/weir/bench"
+#endif
+#ifndef WEIR_LIBEXECDIR
+#define WEIR_LIBEXECDIR "/usr/local/libexec"
 #endif
 
 enum { FORMAT = 1 };
@@ -52,10 +55,10 @@ static char *find_suite(void)
     return text_format("%s/suite.json", directory);
 }
 
-/* The workload programs are not installed: they are for those who work on Weir. NULL if they are not built. */
+/* The workload programs: the same places. NULL if they are not built. */
 static char *find_workloads(void)
 {
-    static const char *const place[] = {"bench", NULL};
+    static const char *const place[] = {"bench", "../libexec/weir/bench", WEIR_LIBEXECDIR "/weir/bench", NULL};
     return find_directory(place, "handoff");
 }
 
@@ -160,10 +163,9 @@ void suite_read(struct suite *s, const char *given)
 /** Whether the shell would find `name`. */
 static bool is_there(const char *name)
 {
-    const char *path = getenv("PATH");
     char *copy = text_format("%s", name);
     struct program p;
-    program_inspect(&p, (char *[]){copy, NULL}, path != NULL ? path : "/usr/local/bin:/usr/bin:/bin");
+    program_inspect(&p, (char *[]){copy, NULL});
     free(copy);
     return p.path != NULL;
 }
@@ -180,7 +182,8 @@ char *suite_lacks(const struct suite *s, const struct benchmark *b)
         bool there = s->workloads != NULL && access(path, X_OK) == 0;
         free(path);
         if (!there)
-            return text_format("bench/%.*s is not built (`make bench` in a tree of Weir builds it)", length, file);
+            return text_format("the workload %.*s is neither built nor in %s/weir/bench (`make install` puts it there)",
+                               length, file, WEIR_LIBEXECDIR);
     }
     json_object_foreach((json_t *)b->needs, name, package) if (!is_there(name)) return text_format(
         "%s is missing (package %s)", name, json_string_value(package));
