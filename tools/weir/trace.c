@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "choose.h"
+#include "allocators.h"
 #include "launch.h"
 #include "preload.h"
 #include "program.h"
@@ -221,13 +221,12 @@ static char *output_path(const struct settings *s)
 static struct strings make_environment(const struct settings *s, const struct program *p, const char *output,
                                        const char *recorder)
 {
-    struct strings env = {0};
-    for (char **entry = environ; *entry != NULL; entry++)
-        strings_add(&env, "%s", *entry);
+    struct strings env = strings_env_own();
     if (!p->foreign) {
-        char *allocator = s->allocator != NULL ? choose_allocator(s->allocator) : NULL;
+        char *allocator = s->allocator != NULL ? allocator_choose(s->allocator) : NULL;
         const char *old = strings_env_get(&env, "LD_PRELOAD");
-        char *list = allocator != NULL ? preload_list(allocator, old) : text_format("%s", old != NULL ? old : "");
+        char *list = s->allocator != NULL ? allocator_preload(allocator, p->linked != NULL)
+                                          : text_format("%s", old != NULL ? old : "");
         char *whole = text_format("%s%s%s", recorder, *list != '\0' ? ":" : "", list);
         strings_env_set(&env, "LD_PRELOAD", whole);
         strings_env_set(&env, "WEIR_TRACE", output);
@@ -239,21 +238,6 @@ static struct strings make_environment(const struct settings *s, const struct pr
     }
     program_set_python(p, &env, !s->no_follow);
     return env;
-}
-
-/** argv of the program. With --no-follow env must not stand between: it would be the last that is recorded. */
-static struct strings make_command(const struct settings *s, const struct program *p)
-{
-    struct strings argv = {0};
-    char **rest = s->command;
-    if (s->no_follow && p->interpreter != NULL) {
-        for (size_t i = 0; i < p->command.count; i++)
-            strings_add(&argv, "%s", p->command.item[i]);
-        rest++;
-    }
-    for (; *rest != NULL; rest++)
-        strings_add(&argv, "%s", *rest);
-    return argv;
 }
 
 /** Makes the traces. The one of the program itself is `output`. */
@@ -284,21 +268,19 @@ static int trace_main(int argc, char **argv)
     argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &s);
     if (s.convert)
         return convert_main(&s);
-    const char *path = getenv("PATH");
-    program_inspect(&p, s.command, path != NULL ? path : "/usr/local/bin:/usr/bin:/bin");
+    program_inspect(&p, s.command);
     if (p.path == NULL)
         return program_complain(&p, s.command[0]);
     char *recorder = preload_find_recorder(), *output = output_path(&s);
-    struct strings env = make_environment(&s, &p, output, recorder), command = make_command(&s, &p);
-    const char *file = s.no_follow && p.interpreter != NULL ? p.interpreter : p.path;
-    int failed = launch(&(struct launch){file, command.item, env.item, p.elf, text_basename(recorder)}, &end);
+    struct strings env = make_environment(&s, &p, output, recorder);
+    struct strings words = program_words(&p, s.command, s.no_follow);
+    int failed = launch(&(struct launch){program_file(&p, s.no_follow), words.item, env.item, p.elf,
+                                         text_basename(recorder)},
+                        &end);
     if (failed != 0)
         return failed;
     make_traces(&s, &p, output, end.pid);
-    if (!WIFSIGNALED(end.status))
-        return WEXITSTATUS(end.status);
-    relay_die_by(WTERMSIG(end.status));
-    return 128 + WTERMSIG(end.status);
+    return launch_pass_on(&end);
 }
 
 const struct command command_trace = {"trace", "record a program's calls of malloc and free", trace_main};
