@@ -54,6 +54,7 @@ BENCH_LIBS = -lpthread -ldl -lm
 bench_scripts = \
     bench/ebb-all \
     bench/ebb-python \
+    bench/publish \
     bench/regret-plot
 
 # Beside weir-replay, where the tool looks. They are of no use without the preloaded library.
@@ -105,14 +106,20 @@ dist_suiteprograms_DATA = \
     bench/programs/tables.lua
 dist_suiteprograms_SCRIPTS = bench/programs/redis_load.sh
 
-# make bench BENCHFLAGS='--full --resume'. Results of each set have a file of their own, which later runs extend.
+# make bench BENCHFLAGS='--full --resume'. Results of each set have a file of their own, which later runs extend. That a
+# program failed under some allocator (1) is in them.
 BENCHFLAGS =
 CLEANFILES += bench/quick.json bench/full.json
-.PHONY: bench regret-plot
+.PHONY: bench bench-page regret-plot
 bench: all
 	$(AM_V_at)set=quick; case ' $(BENCHFLAGS) ' in *' --full '*) set=full ;; esac; \
 	WEIR_PRELOAD='$(abs_top_builddir)/.libs/libweir-preload.so' ./weir bench --suite=$(srcdir)/bench/suite.json \
-	    --json=bench/$$set.json $(BENCHFLAGS)
+	    --json=bench/$$set.json $(BENCHFLAGS) || test $$? = 1
+
+# The page of results in docs/, and the table and plots in README.md, of what make bench left.
+bench-page: all
+	$(AM_V_at)set=quick; case ' $(BENCHFLAGS) ' in *' --full '*) set=full ;; esac; \
+	$(srcdir)/bench/publish ./weir bench/$$set.json $(srcdir)
 
 # The plot in docs/memory.md, of this build on this machine.
 regret-plot: all

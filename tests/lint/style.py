@@ -9,8 +9,8 @@ from source import C_FOLDERS, all_files, c_files, code, files, line_of, read, re
 
 SCRIPTS = {".sh", ".py", ".mk", ".am", ".ac", ".m4"}
 NO_LIST = {".mk", ".pyc"}
-NAMED_SCRIPTS = ("bench/ebb-all", "bench/ebb-python", "bench/regret-plot", "bench/traces/make", "tools/try",
-                 "tools/check", ".ci/run", "autogen.sh", "configure.ac", "Makefile.am", "m4/weir.m4")
+NAMED_SCRIPTS = ("bench/ebb-all", "bench/ebb-python", "bench/publish", "bench/regret-plot", "bench/traces/make",
+                 "tools/try", "tools/check", ".ci/run", "autogen.sh", "configure.ac", "Makefile.am", "m4/weir.m4")
 
 
 def scripts():
@@ -91,8 +91,10 @@ def unlisted():
     named = set(lists.split())
     paths = files(*C_FOLDERS, "man", "completions", "docs")
     paths += [path for path in all_files() if len(path.parts) == 1 and path.suffix == ".md"]
-    return [f"{path}: in no local.mk and not in Makefile.am" for path in paths
-            if path.suffix not in NO_LIST and str(path) not in named and str(path.with_suffix("")) not in named]
+    # A folder below one of the top may be listed whole.
+    names = {path: {str(path), str(path.with_suffix("")), *(str(p) for p in path.parents if len(p.parts) > 1)}
+             for path in paths if path.suffix not in NO_LIST}
+    return [f"{path}: in no local.mk and not in Makefile.am" for path in names if named.isdisjoint(names[path])]
 
 
 SYSTEM_CALLS = (r"\b(mmap|mmap64|munmap|mremap|madvise|process_madvise|mprotect|mincore|brk|sbrk|futex|syscall|prctl"

@@ -180,11 +180,11 @@ check(done.stdout.count("beyond noise: nothing") == 2, "the same against itself:
 if shutil.which("gnuplot"):
     done = bench(f"--from={path('a.json')}", f"--page={path('page')}", f"--html={path('page.html')}")
     check(done.returncode == 0, "--page", done.stderr)
-    with open(path("page/results.md"), encoding="utf-8") as file:
+    with open(path("page/benchmarks.md"), encoding="utf-8") as file:
         page = file.read()
     linked = re.findall(r"\]\(([^)]+)\)", page)
     check(
-        set(linked) == {"results.json", "means.svg", "sleep.svg", "makes.svg"}
+        set(linked) == {f"benchmarks/{name}" for name in ("results.json", "means.svg", "sleep.svg", "makes.svg")}
         and all(os.path.exists(path(f"page/{name}")) for name in linked),
         "all that it links to is there",
         linked,
@@ -198,7 +198,7 @@ if shutil.which("gnuplot"):
     for name in ("means", "sleep"):
         text = "".join(xml.etree.ElementTree.parse(path(f"page/{name}.svg")).getroot().itertext())
         check("weir" in text and "glibc" in text, f"{name}.svg has the allocators", text)
-    check(read("page/results.json") == read("a.json"), "the raw results are those of the file")
+    check(read("page/benchmarks/results.json") == read("a.json"), "the raw results are those of the file")
     with open(path("page.html"), encoding="utf-8") as file:
         source = file.read()
     check(

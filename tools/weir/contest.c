@@ -161,10 +161,11 @@ static void tell(const struct match *m, unsigned round, size_t index, bool first
     struct progress *p = m->c->progress;
     double left = time_left(m);
     const char *name = m->result->row[index].allocator;
-    if (p->outer_share > 0) { /* the parts to come are taken to be like those that were */
+    if (p->outer_share > 0) { /* the parts to come are taken to be as much slower than said as those that were */
         double runs = (double)(m->c->rounds + m->c->warm_up) * (double)m->result->rows;
         double done = p->outer_done + p->outer_share * m->done / runs;
-        left = done > 0.02 ? (relay_now() - p->outer_start) * (1 - done) / done : -1;
+        double spent = relay_now() - p->outer_start;
+        left = done > 0.05 ? spent * (1 - done) / done : p->outer_guess > spent ? p->outer_guess - spent : -1;
     }
     if (round == 0)
         progress_say(p, first, left, "%s%swarming up, %s", m->result->name, *m->result->name != '\0' ? ": " : "", name);

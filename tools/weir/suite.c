@@ -78,7 +78,8 @@ static const char *text_at(const struct suite *s, const json_t *o, const char *k
 static void check_keys(const struct suite *s, const json_t *o, const char *name)
 {
     static const char *const known[] = {"name",   "kind",  "about",   "command", "load",   "stop", "ready",
-                                        "settle", "setup", "prepare", "size",    "output", "end",  "needs"};
+                                        "settle", "setup", "prepare", "size",    "output", "end",  "needs",
+                                        "seconds"};
     const char *key;
     json_t *value;
     json_object_foreach((json_t *)o, key, value)
@@ -104,7 +105,7 @@ static void check_name(const struct suite *s, const char *name)
 
 static struct benchmark read_benchmark(const struct suite *s, const json_t *o)
 {
-    const json_t *size = json_object_get(o, "size");
+    const json_t *size = json_object_get(o, "size"), *seconds = json_object_get(o, "seconds");
     struct benchmark b = {.name = text_at(s, o, "name", true)};
     check_name(s, b.name);
     check_keys(s, o, b.name);
@@ -127,6 +128,8 @@ static struct benchmark read_benchmark(const struct suite *s, const json_t *o)
     b.prepare = text_at(s, o, "prepare", false);
     b.quick = text_at(s, size, "quick", false);
     b.full = text_at(s, size, "full", false);
+    b.quick_seconds = json_number_value(json_object_get(seconds, "quick"));
+    b.full_seconds = json_number_value(json_object_get(seconds, "full"));
     if (b.quick == NULL && b.full == NULL)
         tool_die("%s: benchmark '%s' is in no set: \"size\" has texts for \"quick\" and \"full\"", s->path, b.name);
     b.ignore_output = json_is_false(json_object_get(o, "output"));
