@@ -196,7 +196,7 @@ if shutil.which("gnuplot"):
         tables,
     )
     for name in ("means", "sleep"):
-        text = "".join(xml.etree.ElementTree.parse(path(f"page/{name}.svg")).getroot().itertext())
+        text = "".join(xml.etree.ElementTree.parse(path(f"page/benchmarks/{name}.svg")).getroot().itertext())
         check("weir" in text and "glibc" in text, f"{name}.svg has the allocators", text)
     check(read("page/benchmarks/results.json") == read("a.json"), "the raw results are those of the file")
     with open(path("page.html"), encoding="utf-8") as file:
@@ -229,12 +229,21 @@ for args, words in (
     (["--resume"], "--json=FILE"),
     (["--from=x", "sleep"], "give it no NAME"),
     (["--page=/no/such/dir"], "cannot make /no/such/dir"),
+    (["--against=/no/such", "--only=nothing"], "/no/such"),  # before anything runs
 ):
     done = bench("-q", *args)
     check(done.returncode == 125 and words in done.stderr, f"{' '.join(args)}: {words}", done.stderr)
 
 # ---- the suite of the project
 
+planned = {"name": "planned", "kind": "program", "about": "x", "command": "true", "size": {"quick": "1"}}
+plans = write("plans.json", json.dumps({"weir_suite": 1, "benchmarks": [{**planned, "seconds": {"quick": 600}}]}))
+done = bench("-n", "2", "--warm-up=1", "--only=glibc,weir", f"--suite={plans}")
+check(
+    "weir: 1 benchmark, 3 runs of each under glibc, weir: about 60 min on a quiet machine" in done.stderr,
+    "how long it takes is said before",
+    done.stderr,
+)
 listed = bench("--list")
 with open(SUITE, encoding="utf-8") as file:
     entries = json.load(file)["benchmarks"]

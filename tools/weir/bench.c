@@ -33,7 +33,7 @@ struct bench {
     char **name; /* patterns, NULL: all */
     struct suite suite;
     struct allocators allocators; /* all there are; pymalloc, the last, is for Python alone */
-    struct results results;
+    struct results results, before; /* before: of --against */
     struct progress progress;
     double planned, done; /* seconds: of all benchmarks to come when it began, and of those that are behind */
     bool wrong;
@@ -374,6 +374,8 @@ static void check(struct bench *b)
         tool_die("--resume goes on with a file of results: name it by --json=FILE");
     if (b->page != NULL)
         page_check(b->page);
+    if (b->against != NULL)
+        results_read(&b->before, b->against);
     reports_check(&b->settings.reports);
 }
 
@@ -387,11 +389,8 @@ static void report(struct bench *b)
     }
     if (table && b->results.count > 1)
         table_means(&b->results, stdout);
-    if (b->against != NULL) {
-        struct results before;
-        results_read(&before, b->against);
-        against_print(&b->results, &before, b->against, table ? stdout : stderr);
-    }
+    if (b->against != NULL)
+        against_print(&b->results, &b->before, b->against, table ? stdout : stderr);
     fflush(stdout);
     reports_write(&b->settings.reports, &b->results);
     if (b->page != NULL)

@@ -242,7 +242,8 @@ void page_write(const struct results *list, const char *directory)
     fprintf(stream,
             "# Benchmarks\n\n"
             "`weir bench --%s` of weir %s, under every allocator there was: %u round%s, %.10s.\n"
-            "Made by `weir bench --page` from [results.json](" BELOW "/results.json); nothing here is written by hand.\n\n",
+            "Made by `weir bench --page` from [results.json](" BELOW "/results.json); nothing here is written by "
+            "hand.\n\n",
             list->item[0]->set, weir_version(), list->item[0]->rounds,
             list->item[0]->rounds == 1 ? "" : "s", list->item[0]->date);
     put_means(list, stream);

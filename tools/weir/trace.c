@@ -140,21 +140,25 @@ static void tell(const char *to, const struct raw_result *r, const struct raw_ab
 /** What convert_inside() ends with. */
 enum { MADE, EMPTY };
 
+/* So many processes beside the program itself are told of one by one. */
+enum { TOLD = 5 };
+
 /** The life of the process that converts: a failure to write ends it with a message and TOOL_FAILED. */
-static int convert_inside(const struct settings *s, const char *path, const char *to, const struct raw_about *about)
+static int convert_inside(const char *path, const char *to, const struct raw_about *about, bool told)
 {
     struct raw_result result;
     if (!raw_convert(path, to, &result))
         return TOOL_FAILED;
     unlink(path);
-    if (result.calls > 0 && !s->quiet)
+    if (result.calls > 0 && told)
         tell(to, &result, about);
     return result.calls > 0 ? MADE : EMPTY;
 }
 
-/** Makes a trace of one recording and removes that; where it cannot, says why and leaves it.
+/** Makes a trace of one recording, tells of it if that is wanted, and removes the recording; where it cannot, says why
+ *  and leaves it.
  *  @return MADE, EMPTY or TOOL_FAILED. */
-static int convert(const struct settings *s, const char *path, const char *to)
+static int convert(const struct settings *s, const char *path, const char *to, bool told)
 {
     struct raw_about about;
     int status;
@@ -167,7 +171,7 @@ static int convert(const struct settings *s, const char *path, const char *to)
     }
     pid_t child = fork();
     if (child == 0)
-        exit(convert_inside(s, path, to, &about));
+        exit(convert_inside(path, to, &about, told && !s->quiet));
     if (child < 0 || waitpid(child, &status, 0) != child)
         tool_die("cannot make the trace %s: %m", to);
     if (WIFEXITED(status) && WEXITSTATUS(status) != TOOL_FAILED)
@@ -192,7 +196,7 @@ static int convert_main(const struct settings *s)
         tool_die("--output names one trace, but there are several recordings; without it each gets a name of its own");
     for (char **path = s->command; *path != NULL; path++) {
         char *to = s->output != NULL ? text_format("%s", s->output) : trace_path(*path);
-        if (convert(s, *path, to) == TOOL_FAILED)
+        if (convert(s, *path, to, true) == TOOL_FAILED)
             status = TOOL_FAILED;
         free(to);
     }
@@ -245,14 +249,23 @@ static void make_traces(const struct settings *s, const struct program *p, const
 {
     struct strings list = {0};
     size_t main;
-    bool quiet = false; /* not a word about why there is no trace */
+    bool any = false; /* so not a word about why there is no trace */
+    size_t others = 0;
     find_recordings(output, root, &list, &main);
     for (size_t i = 0; i < list.count; i++) {
-        char *to = i == main ? text_format("%s", output) : trace_path(list.item[i]);
-        quiet = convert(s, list.item[i], to) != EMPTY || quiet;
+        if (i == main)
+            continue;
+        char *to = trace_path(list.item[i]);
+        int made = convert(s, list.item[i], to, others < TOLD);
+        others += made == MADE;
+        any = any || made != EMPTY;
         free(to);
     }
-    if (!quiet) {
+    if (others > TOLD && !s->quiet)
+        tool_say("%s.*: traces of %zu more processes and programs", output, others - TOLD);
+    if (main != SIZE_MAX)
+        any = convert(s, list.item[main], output, true) != EMPTY || any;
+    if (!any) {
         tool_say("%s: no call was recorded, so there is no trace", p->path);
         for (size_t i = 0; i < p->notes.count; i++)
             tool_say("note: %s", p->notes.item[i]);
