@@ -24,9 +24,7 @@ bench_workloads = \
 bench_cxx_workloads = \
     bench/strings
 
-bench_others = \
-    bench/objects \
-    bench/regret
+bench_others = bench/objects bench/regret
 
 bench_adversary_LDADD = $(BENCH_LIBS)
 bench_aligned_LDADD = $(BENCH_LIBS)
@@ -54,7 +52,7 @@ BENCH_LIBS = -lpthread -ldl -lm
 bench_scripts = \
     bench/ebb-all \
     bench/ebb-python \
-    bench/publish \
+    bench/make-page \
     bench/regret-plot
 
 # Beside weir-replay, where the tool looks. They are of no use without the preloaded library.
@@ -119,7 +117,7 @@ bench: all
 # The page of results in docs/, and the table and plots in README.md, of what make bench left.
 bench-page: all
 	$(AM_V_at)set=quick; case ' $(BENCHFLAGS) ' in *' --full '*) set=full ;; esac; \
-	$(srcdir)/bench/publish ./weir bench/$$set.json $(srcdir)
+	$(srcdir)/bench/make-page ./weir bench/$$set.json $(srcdir)
 
 # The plot in docs/memory.md, of this build on this machine.
 regret-plot: all

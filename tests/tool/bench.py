@@ -205,6 +205,26 @@ if shutil.which("gnuplot"):
         source.count("<section") == 2 and source.count("<svg") == 5 and 'href="#makes"' in source,
         "--html has all of them",
     )
+    write("tree/docs/benchmarks/old.svg", "")
+    write("tree/README.md", "before\n<!-- means -->\n| old |\n<!-- end -->\nafter\n")
+    done = subprocess.run(
+        [os.path.join(os.path.dirname(SUITE), "make-page"), WEIR, path("a.json"), path("tree")],
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    with open(path("tree/README.md"), encoding="utf-8") as file:
+        readme = file.read()
+    check(
+        done.returncode == 0
+        and re.fullmatch(r"before\n<!-- means -->\n`weir bench[^\n]*\n\n(\|[^\n]*\|\n){4}<!-- end -->\nafter\n", readme)
+        and os.path.exists(path("tree/docs/benchmarks.md"))
+        and not os.path.exists(path("tree/docs/benchmarks/old.svg"))
+        and scratch.name not in open(path("tree/docs/benchmarks/results.json"), encoding="utf-8").read(),
+        "bench/make-page puts it all in its places",
+        readme,
+        done.stderr,
+    )
 else:
     skip("the page", "gnuplot is not installed")
 
