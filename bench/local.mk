@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-# Programs that are for measuring alone, and the scripts that run them and print tables. `make bench` builds the
-# programs; `make check` does too, because a test runs each of them.
+# Programs that are for measuring alone, and the scripts that run them and print tables. What the suite runs is built
+# and installed with the rest, so that an installed `weir bench` has it; the others are built for `make check`, which
+# runs each of them.
 
 # In C; each workload is one file.
 bench_workloads = \
@@ -23,7 +24,7 @@ bench_workloads = \
 bench_cxx_workloads = \
     bench/strings
 
-bench_programs = $(bench_workloads) bench/containers bench/ebb bench/objects bench/regret
+bench_others = bench/containers bench/objects bench/regret
 
 bench_adversary_LDADD = $(BENCH_LIBS)
 bench_aligned_LDADD = $(BENCH_LIBS)
@@ -52,13 +53,23 @@ BENCH_LIBS = -lpthread -ldl -lm
 bench_scripts = \
     bench/ebb-all \
     bench/ebb-python \
+    bench/make-page \
     bench/objects-all \
     bench/regret-plot
 
-EXTRA_PROGRAMS += $(bench_programs)
+# Beside weir-replay, where the tool looks. They are of no use without the preloaded library.
+suiteexecdir = $(pkglibexecdir)/bench
+EXTRA_PROGRAMS += $(bench_others)
 if PRELOAD
-check_PROGRAMS += $(bench_programs)
-check_DATA = $(bench_cxx_workloads)
+suiteexec_PROGRAMS = $(bench_workloads) bench/ebb
+check_PROGRAMS += $(bench_others)
+all-local: $(bench_cxx_workloads)
+install-exec-local: $(bench_cxx_workloads)
+	$(AM_V_at)for f in $(bench_cxx_workloads); do if test -f $$f; then \
+	    $(MKDIR_P) '$(DESTDIR)$(suiteexecdir)' && $(INSTALL_PROGRAM) $$f '$(DESTDIR)$(suiteexecdir)' || exit 1; \
+	fi; done
+uninstall-local:
+	$(AM_V_at)for f in $(bench_cxx_workloads); do rm -f '$(DESTDIR)$(suiteexecdir)'/$${f##*/}; done
 endif
 CLEANFILES += $(bench_cxx_workloads)
 EXTRA_DIST += $(bench_scripts) bench/bench.h bench/strings.cc
@@ -111,15 +122,20 @@ dist_suiteprograms_DATA = \
     bench/programs/tables.lua
 dist_suiteprograms_SCRIPTS = bench/programs/redis_load.sh
 
-# make bench BENCHFLAGS='--full --resume'. Results of each set have a file of their own, which later runs extend.
+# make bench BENCHFLAGS='--full --resume'. Results of each set have a file of their own, which later runs extend. That a
+# program failed under some allocator (1) is in them.
 BENCHFLAGS =
 CLEANFILES += bench/quick.json bench/full.json
-.PHONY: bench bench-objects regret-plot
+.PHONY: bench bench-objects bench-page regret-plot
 bench: all
-	$(AM_V_at)$(MAKE) $(AM_MAKEFLAGS) $(bench_programs) $(bench_cxx_workloads)
 	$(AM_V_at)set=quick; case ' $(BENCHFLAGS) ' in *' --full '*) set=full ;; esac; \
 	WEIR_PRELOAD='$(abs_top_builddir)/.libs/libweir-preload.so' ./weir bench --suite=$(srcdir)/bench/suite.json \
-	    --json=bench/$$set.json $(BENCHFLAGS)
+	    --json=bench/$$set.json $(BENCHFLAGS) || test $$? = 1
+
+# The page of results in docs/, and the table and plots in README.md, of what make bench left.
+bench-page: all
+	$(AM_V_at)set=quick; case ' $(BENCHFLAGS) ' in *' --full '*) set=full ;; esac; \
+	$(srcdir)/bench/make-page ./weir bench/$$set.json $(srcdir)
 
 # Objects and containers beside other libraries and languages: make bench-objects BENCHFLAGS='--page ../docs' writes
 # docs/objects-figures.md anew.

@@ -10,8 +10,6 @@ weir_SOURCES = \
     tools/weir/binary.h \
     tools/weir/child.c \
     tools/weir/child.h \
-    tools/weir/choose.c \
-    tools/weir/choose.h \
     tools/weir/compare.c \
     tools/weir/contest.c \
     tools/weir/contest.h \

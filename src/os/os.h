@@ -59,6 +59,9 @@ bool wr_os_discard_zeroes(void);
  *  itself does outside Weir (pthread_create, pthread_join), or outside of any lock by wr_os_not_alone(). */
 WR_INLINE bool wr_os_alone(void);
 
+/** The same as the C library has it, for code that is not a part of Weir's allocator. */
+WR_INLINE bool wr_os_single_threaded(void);
+
 /** Makes wr_os_alone() false from here on: there will be a thread that the C library does not know. */
 void wr_os_not_alone(void);
 
@@ -108,13 +111,18 @@ ssize_t wr_os_read(int fd, void *data, size_t size);
 
 extern _Atomic bool wr_os_has_company WR_HIDDEN; /* relaxed: written before the other thread is made */
 
-WR_INLINE bool wr_os_alone(void)
+WR_INLINE bool wr_os_single_threaded(void)
 {
 #ifdef WR_HAVE_SINGLE_THREADED
-    return __libc_single_threaded && !atomic_load_explicit(&wr_os_has_company, memory_order_relaxed);
+    return __libc_single_threaded;
 #else
     return false;
 #endif
+}
+
+WR_INLINE bool wr_os_alone(void)
+{
+    return wr_os_single_threaded() && !atomic_load_explicit(&wr_os_has_company, memory_order_relaxed);
 }
 
 #endif

@@ -95,7 +95,12 @@ static WR_COLD bool resolve(void)
     return true;
 }
 
-WR_INLINE bool is_ready(void) { return wr_likely(next.malloc != NULL) || resolve(); }
+WR_INLINE bool is_ready(void)
+{
+    if (wr_likely(next.malloc != NULL))
+        return true;
+    return resolve();
+}
 
 void wr_trace_name_allocator(char *path, size_t size)
 {
@@ -108,25 +113,39 @@ void wr_trace_name_allocator(char *path, size_t size)
 
 /* ---- blocks ---------------------------------------------------------------------------------------------------- */
 
+/** Records what a call got, and returns it. */
 WR_INLINE void *given(unsigned op, void *block, uint64_t size)
 {
-    wr_trace_record(wr_likely(block != NULL) ? op : op | WR_RAW_FAILED, (uintptr_t)block, size);
-    return block;
+    return wr_trace_record(wr_likely(block != NULL) ? op : op | WR_RAW_FAILED, (uintptr_t)block, size);
 }
 
 WR_EXPORT void *malloc(size_t size)
 {
     if (wr_unlikely(!is_ready()))
         return early_block(size);
-    return given(WR_RAW_MALLOC, next.malloc(size), size);
+    void *block = next.malloc(size);
+    if (wr_likely(block != NULL) && wr_likely(wr_trace_malloc((uintptr_t)block, size)))
+        return block;
+    return given(WR_RAW_MALLOC, block, size);
 }
 
+static WR_NOINLINE void free_slow(void *block)
+{
+    if (is_early(block) || !is_ready())
+        return;
+    next.free(wr_trace_record(WR_RAW_FREE, (uintptr_t)block, 0));
+}
+
+/* Nothing is recorded before there is a next allocator, so what can be recorded quickly is past all other cases but
+ * blocks of the early heap. */
 WR_EXPORT void free(void *block)
 {
-    if (wr_unlikely(block == NULL) || wr_unlikely(is_early(block)) || wr_unlikely(!is_ready()))
+    if (wr_unlikely(block == NULL))
         return;
-    wr_trace_record(WR_RAW_FREE, (uintptr_t)block, 0);
-    next.free(block);
+    if (wr_likely(!is_early(block)) && wr_likely(wr_trace_free((uintptr_t)block)))
+        next.free(block);
+    else
+        free_slow(block);
 }
 
 WR_EXPORT void *calloc(size_t count, size_t size)

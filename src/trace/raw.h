@@ -6,14 +6,18 @@
  * one thread at a time writes. The stream's last chunk is mapped by the program and written in place, so that it is in
  * the file whatever ends the process; when it is full it is copied to the file's end and begun again, under the next
  * sequence number. Where a number is there twice, a copy was under way: the one with more records counts. After a
- * chunk's head come words of 64 bits; a zero where a word would be ends it.
+ * chunk's head come units of 32 bits; a zero where a record would begin ends it.
  *
- * A record is one word, so that it is there whole or not at all:
- *   bits 0-4    op
- *   bits 5-15   time since the stream's last, in units of WR_RAW_TICK ticks; 0 also where nobody looked at the clock
+ * Writing out is what recording costs, so most records are one unit, with bit 0 set:
+ *   malloc  bit 1 clear, bits 2-11 the size, bits 12-31 (address - the stream's last + 2^23) / 16
+ *   free    bit 1 set, bits 2-31 (address - the stream's last + 2^33) / 16
+ * What does not fit, or has a time, is a long record: a word of two units, the low half first, which is written last,
+ * so that the record is there whole or not at all:
+ *   bits 0-5    op << 1
+ *   bits 6-15   time since the stream's last, in units of WR_RAW_TICK ticks; 0 also where nobody looked at the clock
  *   bits 16-33  size as asked for; for aligned ops size << 6 | log2 of the alignment
  *   bits 34-63  (address - the stream's last + 2^32) / 8
- * What does not fit is said before it by words of their own, of which bits 5-63 are the value: WR_RAW_TIME, a
+ * What does not fit there is said before it by words of their own, of which bits 6-63 are the value: WR_RAW_TIME, a
  * difference; WR_RAW_ADDRESS, the address divided by 8; WR_RAW_SIZE, in place of the record's.
  * A thread's calls are in order; the time orders those of different threads. What gives a block up has the time before
  * the call, what gets one the time after: so of two records with one address the earlier is the earlier.
@@ -24,10 +28,10 @@
 #include <stdint.h>
 #include <time.h>
 
-#define WR_RAW_MAGIC "WEIRRAW1"
+#define WR_RAW_MAGIC "WEIRRAW2"
 
 enum {
-    WR_RAW_CHUNK = 1 << 16, /* bytes; a multiple of any page */
+    WR_RAW_CHUNK = 1 << 17, /* bytes; a multiple of any page */
     WR_RAW_TICK = 16,       /* ticks of wr_raw_ticks() to a unit of the records' time */
     WR_RAW_PATH = 4096,     /* bytes of a path, or of the command line, in the header */
     WR_RAW_CHUNK_MAGIC = 0x4b4e4843,
@@ -58,13 +62,19 @@ static inline int wr_raw_aligned(unsigned op)
     return op == WR_RAW_POSIX_MEMALIGN || op == WR_RAW_ALIGNED_ALLOC || op == WR_RAW_MEMALIGN;
 }
 
-/* A record's fields. */
-enum { WR_RAW_TIME_AT = 5, WR_RAW_SIZE_AT = 16, WR_RAW_ADDRESS_AT = 34, WR_RAW_VALUE_AT = 5 };
-#define WR_RAW_TIME_END (UINT64_C(1) << 11)
+/* A record of one unit, and its fields. */
+enum { WR_RAW_SHORT = 1, WR_RAW_SHORT_FREE = 2, WR_RAW_SHORT_SIZE_AT = 2, WR_RAW_SHORT_ADDRESS_AT = 12 };
+#define WR_RAW_SHORT_SIZE_END (UINT64_C(1) << 10)
+#define WR_RAW_NEAR_MALLOC (UINT64_C(1) << 23) /* how far an address may be from the last, in bytes */
+#define WR_RAW_NEAR_FREE (UINT64_C(1) << 33)
+
+/* A long record's fields. */
+enum { WR_RAW_OP_AT = 1, WR_RAW_TIME_AT = 6, WR_RAW_SIZE_AT = 16, WR_RAW_ADDRESS_AT = 34, WR_RAW_VALUE_AT = 6 };
+#define WR_RAW_TIME_END (UINT64_C(1) << 10)
 #define WR_RAW_SIZE_END (UINT64_C(1) << 18)
-#define WR_RAW_NEAR (UINT64_C(1) << 32)       /* how far an address may be from the last, in bytes */
-#define WR_RAW_HUGE ((UINT64_C(1) << 59) - 1) /* stands for sizes that are this large, or larger */
-#define WR_RAW_HUGE_ALIGNED ((UINT64_C(1) << 53) - 1)
+#define WR_RAW_NEAR (UINT64_C(1) << 32)
+#define WR_RAW_HUGE ((UINT64_C(1) << 58) - 1) /* stands for sizes that are this large, or larger */
+#define WR_RAW_HUGE_ALIGNED ((UINT64_C(1) << 52) - 1)
 
 struct wr_raw_clock {
     uint64_t ticks; /* of wr_raw_ticks() */

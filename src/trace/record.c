@@ -79,8 +79,9 @@ static void begin_chunk(struct wr_recorder *r)
         .time = r->time,
         .address = r->address,
     };
-    r->pos = (uint64_t *)(void *)(r->chunk + sizeof(struct wr_raw_chunk));
-    r->limit = r->full = (uint64_t *)(void *)(r->chunk + WR_RAW_CHUNK - WR_TRACE_LONGEST);
+    r->pos = (uint32_t *)(void *)(r->chunk + sizeof(struct wr_raw_chunk));
+    r->full = (uint32_t *)(void *)(r->chunk + WR_RAW_CHUNK) - WR_TRACE_LONGEST;
+    r->limit = r->pos;
 }
 
 /** Maps a chunk for r, which has none. */
@@ -108,7 +109,7 @@ static bool refill(struct wr_recorder *r)
             stop(error);
         return false;
     }
-    memset(records, 0, 8); /* if the process ends now the copy has more records */
+    memset(records, 0, sizeof *r->pos); /* if the process ends now the copy has more records */
     atomic_signal_fence(memory_order_seq_cst);
     memset(records, 0, WR_RAW_CHUNK - sizeof(struct wr_raw_chunk));
     atomic_signal_fence(memory_order_seq_cst);
@@ -130,10 +131,10 @@ static struct wr_recorder *take(uint32_t thread)
         r = &shared->recorder[shared->used++];
     }
     r->thread = thread;
-    r->untimed = 0;
     if (r->chunk == NULL)
         return map_chunk(r) ? r : NULL;
-    if (r->pos + WR_TRACE_LONGEST / 8 >= r->full)
+    r->limit = r->pos;
+    if (r->pos + WR_TRACE_LONGEST >= r->full)
         return refill(r) ? r : NULL;
     wr_trace_write(r, WR_RAW_THREAD, 0, thread);
     return r;
@@ -163,35 +164,75 @@ static void leave(void *arg)
 
 /* ---- records with more than a word ---------------------------------------------------------------------------- */
 
-WR_NOINLINE uint64_t wr_trace_look(struct wr_recorder *r, bool alone)
+/** Looks at the clock. @return the time since r last did, now the last. */
+static uint64_t look(struct wr_recorder *r)
 {
     uint64_t now = wr_raw_ticks() / WR_RAW_TICK, passed = now > r->time ? now - r->time : 0;
 
-    r->untimed = alone ? WR_TRACE_UNTIMED : 0;
     r->time += passed;
     return passed;
 }
 
-WR_COLD uint64_t *wr_trace_write_long(struct wr_recorder *r, unsigned op, uintptr_t address, uint64_t size,
-                                      uint64_t passed)
+/** Puts a word down at `at`. @return where the next goes. */
+static uint32_t *put_word(uint32_t *at, uint64_t word)
 {
-    uint64_t *at = r->pos;
+    at[1] = (uint32_t)(word >> 32);
+    atomic_signal_fence(memory_order_seq_cst);
+    at[0] = (uint32_t)word;
+    return at + 2;
+}
+
+/** Puts down a record that does not fit a word. @return where the next goes. */
+static WR_COLD uint32_t *write_long(struct wr_recorder *r, unsigned op, uintptr_t address, uint64_t size,
+                                    uint64_t passed)
+{
+    uint32_t *at = r->pos;
 
     if (passed >= WR_RAW_TIME_END) {
-        *at++ = WR_RAW_TIME | passed << WR_RAW_VALUE_AT;
+        at = put_word(at, WR_RAW_TIME << WR_RAW_OP_AT | passed << WR_RAW_VALUE_AT);
         passed = 0;
     }
     if (size >= WR_RAW_SIZE_END) {
-        *at++ = WR_RAW_SIZE | (size < WR_RAW_HUGE ? size : WR_RAW_HUGE) << WR_RAW_VALUE_AT;
+        at = put_word(at, WR_RAW_SIZE << WR_RAW_OP_AT | (size < WR_RAW_HUGE ? size : WR_RAW_HUGE) << WR_RAW_VALUE_AT);
         size = 0;
     }
     /* What is no multiple of 8 is no block: a free of it is one of a block that nobody knows. */
     address &= ~(uintptr_t)7;
     if (address != r->address)
-        *at++ = WR_RAW_ADDRESS | (uint64_t)address >> 3 << WR_RAW_VALUE_AT;
+        at = put_word(at, WR_RAW_ADDRESS << WR_RAW_OP_AT | (uint64_t)address >> 3 << WR_RAW_VALUE_AT);
     r->address = address;
-    *at++ = op | passed << WR_RAW_TIME_AT | size << WR_RAW_SIZE_AT | WR_RAW_NEAR << (WR_RAW_ADDRESS_AT - 3);
-    return at;
+    return put_word(at, op << WR_RAW_OP_AT | passed << WR_RAW_TIME_AT | size << WR_RAW_SIZE_AT |
+                            WR_RAW_NEAR << (WR_RAW_ADDRESS_AT - 3));
+}
+
+void wr_trace_write(struct wr_recorder *r, unsigned op, uintptr_t address, uint64_t size)
+{
+    uint32_t *at = r->pos, *limit = r->limit, *full = r->full;
+    uint64_t passed = 0;
+
+    r->limit = NULL;
+    atomic_signal_fence(memory_order_seq_cst);
+    if (!wr_os_single_threaded()) {
+        passed = look(r);
+        limit = at;
+    } else if (at >= limit) {
+        passed = look(r);
+        limit = full - at > WR_TRACE_UNTIMED ? at + WR_TRACE_UNTIMED : full;
+    }
+    uint64_t distance = address - r->address + WR_RAW_NEAR;
+    if (wr_likely(((distance & ~(2 * WR_RAW_NEAR - 8)) | size / WR_RAW_SIZE_END | passed / WR_RAW_TIME_END) == 0)) {
+        at = put_word(at, op << WR_RAW_OP_AT | passed << WR_RAW_TIME_AT | size << WR_RAW_SIZE_AT |
+                              distance << (WR_RAW_ADDRESS_AT - 3));
+        r->address = address;
+    } else {
+        at = write_long(r, op, address, size, passed);
+    }
+    atomic_signal_fence(memory_order_seq_cst);
+    if (wr_likely(r->full == full)) { /* as in wr_trace_put() */
+        r->pos = at;
+        atomic_signal_fence(memory_order_seq_cst);
+        r->limit = limit;
+    }
 }
 
 /* ---- starting -------------------------------------------------------------------------------------------------- */
@@ -269,7 +310,7 @@ static void record_locked(unsigned op, uintptr_t address, uint64_t size)
         record_late(op, address, size);
     } else {
         struct wr_recorder *r = wr_recorder->full != NULL ? wr_recorder : need_recorder();
-        if (r != NULL && r->pos < r->limit)
+        if (r != NULL && r->limit != NULL && r->pos < r->full)
             wr_trace_write(r, op, address, size);
     }
 }
@@ -288,7 +329,7 @@ static void record_inside(unsigned op, uintptr_t address, uint64_t size)
     unlock();
 }
 
-WR_COLD void wr_trace_record_slow(unsigned op, uintptr_t address, uint64_t size)
+static WR_COLD void record_slow(unsigned op, uintptr_t address, uint64_t size)
 {
     struct wr_recorder *r = wr_recorder;
     int saved = errno;
@@ -304,4 +345,15 @@ WR_COLD void wr_trace_record_slow(unsigned op, uintptr_t address, uint64_t size)
     atomic_signal_fence(memory_order_seq_cst);
     inside = false;
     errno = saved;
+}
+
+void *wr_trace_record(unsigned op, uintptr_t address, uint64_t size)
+{
+    struct wr_recorder *r = wr_recorder;
+
+    if (wr_likely(r->limit != NULL && r->pos < r->full))
+        wr_trace_write(r, op, address, size);
+    else
+        record_slow(op, address, size);
+    return wr_hide((void *)address);
 }

@@ -3,8 +3,8 @@
  *
  * A recorder is a stream's place in its chunk; a thread has one while it lives, and the next thread takes it over. All
  * recorders and what they share lie in memory that fork wipes: a child finds them zeroed and starts a file of its own,
- * whichever way it was forked. A record may begin before `limit`. While one is being written it is
- * NULL, so a signal handler's call takes the slow path, sees that, and is counted as lost. */
+ * whichever way it was forked. A record may begin before `full`, one that needs no time before `limit`. While one is
+ * being written `limit` is NULL, so a signal handler's call takes the slow path, sees that, and is counted as lost. */
 #ifndef WR_TRACE_RECORD_H
 #define WR_TRACE_RECORD_H
 
@@ -17,17 +17,16 @@
 #include "trace/raw.h"
 
 enum {
-    WR_TRACE_LONGEST = 32, /* bytes of a record with all that may go before it */
-    WR_TRACE_UNTIMED = 15, /* records after one with its time that need none while there is one thread */
+    WR_TRACE_LONGEST = 8,  /* units of a record with all that may go before it */
+    WR_TRACE_UNTIMED = 64, /* units after a record with its time that need none while there is one thread */
 };
 
 struct wr_recorder {
-    uint64_t *pos, *limit;    /* where the next record goes; see above */
-    uint64_t *full;           /* what `limit` is between records; NULL without a chunk */
+    uint32_t *pos, *limit;    /* where the next record goes; see above */
+    uint32_t *full;           /* NULL without a chunk */
     uint64_t address;         /* of the last record that had one */
     uint64_t time;            /* of the last record that had one */
     uint32_t thread;          /* whose records these are; 0: nobody's */
-    uint32_t untimed;         /* records still to come without a time, if the thread stays alone */
     uint32_t sequence;        /* of its chunk */
     uint8_t *chunk;           /* its mapping */
     struct wr_recorder *next; /* in the list of those without a thread */
@@ -38,53 +37,60 @@ extern WR_HIDDEN WR_TLS struct wr_recorder *wr_recorder;
 /** As a constructor: notes what the environment asks for, and takes it out of there for --no-follow. */
 void wr_trace_begin(void);
 
-/** What wr_trace_record() leaves over: the thread's first record, a full chunk, a thread at its end, a signal handler,
- *  a fork, recording that has stopped. Keeps errno. */
-void wr_trace_record_slow(unsigned op, uintptr_t address, uint64_t size);
+/** Writes a record where r is, with a time if it needs one. pre: r->limit is not NULL, r->pos < r->full. */
+void wr_trace_write(struct wr_recorder *r, unsigned op, uintptr_t address, uint64_t size);
 
-/** Looks at the clock. @return the time since r last did, now the last. */
-uint64_t wr_trace_look(struct wr_recorder *r, bool alone);
+/** What wr_trace_malloc() and wr_trace_free() leave over, and all other calls: every call of a thread that has company,
+ *  and else one in 64; what does not fit a unit; a thread's first record, a full chunk, a thread at its end, a signal
+ *  handler, a fork, recording that has stopped. Keeps errno.
+ *  @return the address, so that a caller who returns it has nothing left to do. */
+void *wr_trace_record(unsigned op, uintptr_t address, uint64_t size);
 
-/** Puts down a record that does not fit a word. @return where the next goes. */
-uint64_t *wr_trace_write_long(struct wr_recorder *r, unsigned op, uintptr_t address, uint64_t size, uint64_t passed);
-
-/** Writes a record where r is. pre: r->pos < r->limit. */
-WR_INLINE void wr_trace_write(struct wr_recorder *r, unsigned op, uintptr_t address, uint64_t size)
+/** Puts down one unit where r is. @return false where a time is needed, or there is no room. */
+WR_INLINE bool wr_trace_put(struct wr_recorder *r, uint32_t unit, uintptr_t address)
 {
-    uint64_t *full = r->full, *at = r->pos, passed = 0;
-    bool alone = wr_os_alone();
+    uint32_t *at = r->pos, *limit = r->limit, *full = r->full;
 
+    if (wr_unlikely(at >= limit) || wr_unlikely(!wr_os_single_threaded()))
+        return false;
     r->limit = NULL;
     atomic_signal_fence(memory_order_seq_cst);
-    if (wr_likely(alone && r->untimed > 0))
-        r->untimed--;
-    else
-        passed = wr_trace_look(r, alone);
-    uint64_t distance = address - r->address + WR_RAW_NEAR;
-    if (wr_likely(((distance & ~(2 * WR_RAW_NEAR - 8)) | size / WR_RAW_SIZE_END | passed / WR_RAW_TIME_END) == 0)) {
-        *at++ = op | passed << WR_RAW_TIME_AT | size << WR_RAW_SIZE_AT | distance << (WR_RAW_ADDRESS_AT - 3);
-        r->address = address;
-    } else {
-        at = wr_trace_write_long(r, op, address, size, passed);
-    }
+    *at = unit;
+    r->address = address;
     atomic_signal_fence(memory_order_seq_cst);
     /* Forked by a signal handler in the midst of this, the child finds another chunk here, or none. */
     if (wr_likely(r->full == full)) {
-        r->pos = at;
+        r->pos = at + 1;
         atomic_signal_fence(memory_order_seq_cst);
-        r->limit = full;
+        r->limit = limit;
     }
+    return true;
 }
 
-/** Records a call; before it where the call gives a block up, after it where it gets one. `address` 0: it got none. */
-WR_INLINE void wr_trace_record(unsigned op, uintptr_t address, uint64_t size)
+/** Records a malloc, after it, where that takes one unit. @return false where wr_trace_record() is to be called. */
+WR_INLINE bool wr_trace_malloc(uintptr_t address, uint64_t size)
 {
     struct wr_recorder *r = wr_recorder;
+    uint64_t distance = address - r->address + WR_RAW_NEAR_MALLOC;
 
-    if (wr_likely(r->pos < r->limit))
-        wr_trace_write(r, op, address, size);
-    else
-        wr_trace_record_slow(op, address, size);
+    if (wr_unlikely(((distance & ~(2 * WR_RAW_NEAR_MALLOC - 16)) | size / WR_RAW_SHORT_SIZE_END) != 0))
+        return false;
+    return wr_trace_put(r,
+                        (uint32_t)(WR_RAW_SHORT | size << WR_RAW_SHORT_SIZE_AT |
+                                   distance << (WR_RAW_SHORT_ADDRESS_AT - 4)),
+                        address);
+}
+
+/** The same for a free, before it. */
+WR_INLINE bool wr_trace_free(uintptr_t address)
+{
+    struct wr_recorder *r = wr_recorder;
+    uint64_t distance = address - r->address + WR_RAW_NEAR_FREE;
+
+    if (wr_unlikely((distance & ~(2 * WR_RAW_NEAR_FREE - 16)) != 0))
+        return false;
+    return wr_trace_put(r, (uint32_t)(WR_RAW_SHORT | WR_RAW_SHORT_FREE | distance >> (4 - WR_RAW_SHORT_SIZE_AT)),
+                        address);
 }
 
 #endif

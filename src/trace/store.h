@@ -11,6 +11,7 @@ struct wr_store {
     int fd;                       /* moved out of the way of programs that close all they know */
     uint64_t device, inode;       /* what it is, if it still is */
     _Atomic uint64_t size;        /* bytes */
+    _Atomic uint64_t promised;    /* up to here the disk has been asked to make room, ahead of what is written */
     struct wr_raw_header *header; /* mapped */
     char path[WR_RAW_PATH];
 };

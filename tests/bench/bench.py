@@ -43,7 +43,7 @@ def program(name):
     if not path.is_file():
         if name == "strings" and not shutil.which("c++"):
             raise Skip("no C++ compiler")
-        expect(False, f"{path} has not been built; `make bench` builds it")
+        expect(False, f"{path} has not been built; `make` builds it")
     return path
 
 

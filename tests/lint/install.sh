@@ -26,7 +26,8 @@ verdict $? 'make install'
 # The prefix was chosen at configure; weir.pc knows it.
 prefix=$scratch/root$(sed -n 's/^prefix=//p' "$build/weir.pc")
 for file in lib/libweir.so lib/libweir.a lib/libweir-preload.so lib/weir/libweir-trace.so \
-    libexec/weir/weir-replay lib/pkgconfig/weir.pc include/weir/weir.h \
+    libexec/weir/weir-replay libexec/weir/bench/handoff libexec/weir/bench/ebb \
+    lib/pkgconfig/weir.pc include/weir/weir.h \
     include/weir/alloc.h bin/weir share/man/man1/weir.1 share/man/man7/weir.7 share/man/man3/weir_malloc.3 \
     share/bash-completion/completions/weir share/zsh/site-functions/_weir; do
     [ -e "$prefix/$file" ] || echo "not there: $file"
@@ -69,6 +70,22 @@ verdict $? 'the installed weir run finds its library'
 "$prefix/bin/weir" trace -o "$scratch/ls.trace" /bin/ls / >"$scratch/log" 2>&1 &&
     "$prefix/bin/weir" replay -a weir "$scratch/ls.trace" >>"$scratch/log" 2>&1
 verdict $? 'the installed weir trace and weir replay find theirs'
+
+# One in C and, where there is a C++ compiler, the one in C++. From where no build tree is near.
+workloads='tiny'
+[ -x "$build/bench/strings" ] && workloads="$workloads strings"
+# shellcheck disable=SC2086 # names are words
+(
+    cd "$scratch" &&
+        ! "$prefix/bin/weir" bench --list workload | grep -v '^strings ' | grep -F '[' &&
+        "$prefix/bin/weir" bench --rounds=1 --warm-up=0 --only=glibc,weir --json=bench.json $workloads &&
+        [ "$(grep -o '"about"' bench.json | wc -l)" = "$(echo $workloads | wc -w)" ]
+) >"$scratch/log" 2>&1
+verdict $? 'the installed weir bench has its suite and its workloads'
+
+make -C "$build" uninstall DESTDIR="$scratch/root" >"$scratch/log" 2>&1 &&
+    ! find "$scratch/root" -type f | grep . >>"$scratch/log"
+verdict $? 'make uninstall leaves nothing'
 
 echo "1..$n"
 exit $failed

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What the lint tests share: the project's files, C text without comments, and TAP."""
 
+import functools
 import os
 import re
 import subprocess
@@ -11,13 +12,53 @@ ROOT = Path(os.environ.get("WEIR_TEST_SOURCE") or Path(__file__).parents[2]).res
 C_FOLDERS = ("include", "src", "tools", "tests", "bench", "examples")
 
 
+def of_clone():
+    """What git tracks or would take in, None outside a clone: a tarball unpacked within another's clone is none."""
+    git = ["git", "-C", str(ROOT)]
+    try:
+        top = subprocess.run([*git, "rev-parse", "--show-toplevel"], capture_output=True, text=True)
+        if top.returncode != 0 or Path(top.stdout.rstrip("\n")).resolve() != ROOT:
+            return None
+        listed = subprocess.run([*git, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+                                capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return [Path(name) for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+BUILT_FOLDERS = {".deps", ".libs", "__pycache__"}
+BUILT_NAMES = {".dirstamp", "full.json", "quick.json"}
+BUILT_SUFFIXES = {".a", ".o", ".lo", ".la", ".log", ".pyc", ".trs"}
+
+
+def is_built(path):
+    """Whether a build in the source tree made the file."""
+    if BUILT_FOLDERS & set(path.parts) or path.suffix in BUILT_SUFFIXES or path.name in BUILT_NAMES:
+        return True
+    with open(ROOT / path, "rb") as stream:
+        return stream.read(4) == b"\x7fELF"
+
+
+def of_tree():
+    """All files below the root that no build made, for where there is no clone."""
+    folders = [ROOT / folder for folder in (*C_FOLDERS, "man", "completions", "docs")]
+    found = [path for folder in folders for path in folder.rglob("*")] + list(ROOT.glob("*.md"))
+    names = [path.relative_to(ROOT) for path in found if path.is_file()]
+    return [name for name in names if not is_built(name)]
+
+
+@functools.lru_cache(maxsize=None)
+def all_files():
+    found = of_clone()
+    return sorted(of_tree() if found is None else found)
+
+
 def files(*folders, suffixes=None):
-    """The project's files under the folders, sorted and relative to the root; with one of the suffixes if given."""
-    found = []
-    for folder in folders:
-        found += [p.relative_to(ROOT) for p in (ROOT / folder).rglob("*")
-                  if p.is_file() and (suffixes is None or p.suffix in suffixes)]
-    return sorted(found)
+    """The project's files under the folders, sorted and relative to the root; with one of the suffixes if given. What
+    a build leaves in the source tree is not among them."""
+    inside = {Path(folder) for folder in folders}
+    return [path for path in all_files()
+            if not inside.isdisjoint(path.parents) and (suffixes is None or path.suffix in suffixes)]
 
 
 def c_files(*folders):

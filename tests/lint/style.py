@@ -5,11 +5,12 @@
 import re
 from pathlib import Path
 
-from source import C_FOLDERS, ROOT, c_files, code, files, line_of, read, report
+from source import C_FOLDERS, all_files, c_files, code, files, line_of, read, report
 
 SCRIPTS = {".sh", ".py", ".mk", ".am", ".ac", ".m4"}
 NO_LIST = {".mk", ".pyc"}
-NAMED_SCRIPTS = ("bench/ebb-all", "bench/ebb-python", "bench/objects-all", "bench/regret-plot", "bench/traces/make",
+NAMED_SCRIPTS = ("bench/ebb-all", "bench/ebb-python", "bench/make-page", "bench/objects-all", "bench/regret-plot",
+                 "bench/traces/make",
                  "tools/try", "tools/check", ".ci/run", "autogen.sh", "configure.ac", "Makefile.am", "m4/weir.m4")
 
 
@@ -89,9 +90,12 @@ def unlisted():
     """Files that no local.mk names: they would be missing from the tarball, or never built."""
     lists = "".join(read(path) for path in [*files(*C_FOLDERS, "man", "completions", suffixes={".mk"}), "Makefile.am"])
     named = set(lists.split())
-    paths = files(*C_FOLDERS, "man", "completions", "docs") + [path.relative_to(ROOT) for path in ROOT.glob("*.md")]
-    return [f"{path}: in no local.mk and not in Makefile.am" for path in paths
-            if path.suffix not in NO_LIST and str(path) not in named and str(path.with_suffix("")) not in named]
+    paths = files(*C_FOLDERS, "man", "completions", "docs")
+    paths += [path for path in all_files() if len(path.parts) == 1 and path.suffix == ".md"]
+    # A folder below one of the top may be listed whole.
+    names = {path: {str(path), str(path.with_suffix("")), *(str(p) for p in path.parents if len(p.parts) > 1)}
+             for path in paths if path.suffix not in NO_LIST}
+    return [f"{path}: in no local.mk and not in Makefile.am" for path in names if named.isdisjoint(names[path])]
 
 
 SYSTEM_CALLS = (r"\b(mmap|mmap64|munmap|mremap|madvise|process_madvise|mprotect|mincore|brk|sbrk|futex|syscall|prctl"

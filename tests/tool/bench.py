@@ -180,11 +180,11 @@ check(done.stdout.count("beyond noise: nothing") == 2, "the same against itself:
 if shutil.which("gnuplot"):
     done = bench(f"--from={path('a.json')}", f"--page={path('page')}", f"--html={path('page.html')}")
     check(done.returncode == 0, "--page", done.stderr)
-    with open(path("page/results.md"), encoding="utf-8") as file:
+    with open(path("page/benchmarks.md"), encoding="utf-8") as file:
         page = file.read()
     linked = re.findall(r"\]\(([^)]+)\)", page)
     check(
-        set(linked) == {"results.json", "means.svg", "sleep.svg", "makes.svg"}
+        set(linked) == {f"benchmarks/{name}" for name in ("results.json", "means.svg", "sleep.svg", "makes.svg")}
         and all(os.path.exists(path(f"page/{name}")) for name in linked),
         "all that it links to is there",
         linked,
@@ -196,14 +196,34 @@ if shutil.which("gnuplot"):
         tables,
     )
     for name in ("means", "sleep"):
-        text = "".join(xml.etree.ElementTree.parse(path(f"page/{name}.svg")).getroot().itertext())
+        text = "".join(xml.etree.ElementTree.parse(path(f"page/benchmarks/{name}.svg")).getroot().itertext())
         check("weir" in text and "glibc" in text, f"{name}.svg has the allocators", text)
-    check(read("page/results.json") == read("a.json"), "the raw results are those of the file")
+    check(read("page/benchmarks/results.json") == read("a.json"), "the raw results are those of the file")
     with open(path("page.html"), encoding="utf-8") as file:
         source = file.read()
     check(
         source.count("<section") == 2 and source.count("<svg") == 5 and 'href="#makes"' in source,
         "--html has all of them",
+    )
+    write("tree/docs/benchmarks/old.svg", "")
+    write("tree/README.md", "before\n<!-- means -->\n| old |\n<!-- end -->\nafter\n")
+    done = subprocess.run(
+        [os.path.join(os.path.dirname(SUITE), "make-page"), WEIR, path("a.json"), path("tree")],
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    with open(path("tree/README.md"), encoding="utf-8") as file:
+        readme = file.read()
+    check(
+        done.returncode == 0
+        and re.fullmatch(r"before\n<!-- means -->\n`weir bench[^\n]*\n\n(\|[^\n]*\|\n){4}<!-- end -->\nafter\n", readme)
+        and os.path.exists(path("tree/docs/benchmarks.md"))
+        and not os.path.exists(path("tree/docs/benchmarks/old.svg"))
+        and scratch.name not in open(path("tree/docs/benchmarks/results.json"), encoding="utf-8").read(),
+        "bench/make-page puts it all in its places",
+        readme,
+        done.stderr,
     )
 else:
     skip("the page", "gnuplot is not installed")
@@ -229,12 +249,21 @@ for args, words in (
     (["--resume"], "--json=FILE"),
     (["--from=x", "sleep"], "give it no NAME"),
     (["--page=/no/such/dir"], "cannot make /no/such/dir"),
+    (["--against=/no/such", "--only=nothing"], "/no/such"),  # before anything runs
 ):
     done = bench("-q", *args)
     check(done.returncode == 125 and words in done.stderr, f"{' '.join(args)}: {words}", done.stderr)
 
 # ---- the suite of the project
 
+planned = {"name": "planned", "kind": "program", "about": "x", "command": "true", "size": {"quick": "1"}}
+plans = write("plans.json", json.dumps({"weir_suite": 1, "benchmarks": [{**planned, "seconds": {"quick": 600}}]}))
+done = bench("-n", "2", "--warm-up=1", "--only=glibc,weir", f"--suite={plans}")
+check(
+    "weir: 1 benchmark, 3 runs of each under glibc, weir: about 60 min on a quiet machine" in done.stderr,
+    "how long it takes is said before",
+    done.stderr,
+)
 listed = bench("--list")
 with open(SUITE, encoding="utf-8") as file:
     entries = json.load(file)["benchmarks"]
@@ -279,7 +308,7 @@ for entry in entries:
         continue
     done = bench(*FEW, f"--suite={tiny}", entry["name"], timeout=200)
     lack = re.search("skipped: (.*)", done.stderr)
-    if lack and ("is missing" in lack.group(1) or "is not built" in lack.group(1)):
+    if lack and ("is missing" in lack.group(1) or "neither built" in lack.group(1)):
         skip(entry["name"], lack.group(1))
         continue
     good = done.returncode == 0 and re.search(r"^weir +\d", done.stdout, re.M) and "itself fails" not in done.stdout

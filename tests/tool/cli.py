@@ -148,6 +148,7 @@ for old, new in (
     ("libm.so.6", f"{own}:libm.so.6"),
     (f"libm.so.6 {own}:libdl.so.2", f"{own}:libm.so.6:libdl.so.2"),
     ("/x/libweir-preload.so.0:libm.so.6", f"{own}:libm.so.6"),
+    ("libjemalloc.so.2:libm.so.6", f"{own}:libm.so.6"),
     ("", own),
 ):
     done = weir("run", "-q", "printenv", "LD_PRELOAD", env={"LD_PRELOAD": old})

@@ -96,6 +96,9 @@ info = about(path)
 check(info["about"]["allocator"] == os.path.realpath(LIBRARY), "--allocator weir records on Weir", info, done.stderr)
 check("warning" not in done.stderr, "which has nothing to warn of", done.stderr)
 check(info["calls"] == 28 and info["live_at_end"] == 70013, "where realloc(block, 0) gives a block", info)
+done, path = trace(calls, flags=["-a", "glibc"], name="glibc.trace", env={"LD_PRELOAD": LIBRARY})
+info = about(path)
+check("libc.so" in info["about"]["allocator"], "--allocator glibc records on glibc, whatever is preloaded", info)
 for name in ("jemalloc", "mimalloc", "tcmalloc"):
     done, path = trace("sh", "-c", "echo x | cat", flags=["-a", name], name=f"{name}.trace")
     if done.returncode == 125 and "cannot find" in done.stderr:

@@ -6,7 +6,7 @@ import os
 from harness import compile_c, scratch, weir
 
 # Sizes that are this large are not told apart.
-LARGEST = (1 << 59) - 1
+LARGEST = (1 << 58) - 1
 
 # Every function once or more, calls that fail, and a block that is never freed.
 CALLS = r"""

@@ -93,7 +93,12 @@ static char *version_of(const char *library)
 
 /* ---- where they are -------------------------------------------------------------------------------------------- */
 
-/** The directories in which to look, the loader's first. */
+/** Where libraries can be. */
+struct places {
+    struct strings directory; /* patterns, the loader's first */
+    char *cache;              /* what the loader knows, in ldconfig's words; NULL if that is not to be had */
+};
+
 static struct strings directories(void)
 {
     static const char *const usual[] = {"/usr/local/lib",
@@ -117,6 +122,17 @@ static struct strings directories(void)
         strings_add(&list, "%s/.local/lib", home);
     strings_add(&list, "/opt/*/lib");
     return list;
+}
+
+static struct places find_places(void)
+{
+    return (struct places){directories(), child_output((char *[]){(char *)"/sbin/ldconfig", (char *)"-p", NULL})};
+}
+
+static void places_free(struct places *p)
+{
+    strings_free(&p->directory);
+    free(p->cache);
 }
 
 /** The last usable match of the pattern, so that of several versions the newest counts; NULL if there is none. */
@@ -150,21 +166,21 @@ static char *match_in_cache(const char *cache, const char *pattern)
     return best;
 }
 
-static char *find_known(const struct known *k, const struct strings *directory, const char *cache)
+static char *find_known(const struct known *k, const struct places *places)
 {
     if (strcmp(k->built, "no") == 0)
         return NULL;
     if (*k->built != '\0' && refusal(k->built) == NULL)
         return realpath(k->built, NULL);
     for (size_t f = 0; f < TOOL_COUNT(k->file) && k->file[f] != NULL; f++) {
-        for (size_t d = 0; d < directory->count; d++) {
-            char *pattern = text_format("%s/%s", directory->item[d], k->file[f]);
+        for (size_t d = 0; d < places->directory.count; d++) {
+            char *pattern = text_format("%s/%s", places->directory.item[d], k->file[f]);
             char *path = match(pattern);
             free(pattern);
             if (path != NULL)
                 return path;
         }
-        char *path = match_in_cache(cache, k->file[f]);
+        char *path = match_in_cache(places->cache, k->file[f]);
         if (path != NULL)
             return path;
     }
@@ -210,19 +226,17 @@ static bool is_there(const struct allocators *list, const char *name)
 
 static void add_known(struct allocators *list, const struct choice *choice)
 {
-    struct strings directory = directories();
-    char *cache = child_output((char *[]){(char *)"/sbin/ldconfig", (char *)"-p", NULL});
+    struct places places = find_places();
     for (size_t i = 0; i < TOOL_COUNT(known); i++) {
         if (!wanted(choice, known[i].name))
             continue;
-        char *path = find_known(&known[i], &directory, cache);
+        char *path = find_known(&known[i], &places);
         if (path != NULL)
             add(list, known[i].name, path);
         else
             strings_add(&list->absent, "%s", known[i].name);
     }
-    free(cache);
-    strings_free(&directory);
+    places_free(&places);
 }
 
 /** The user's NAME=PATH. A name that is known already means another library in its place. */
@@ -305,25 +319,49 @@ void allocators_find(struct allocators *list, const struct choice *choice, bool 
         tool_die("there is no allocator left to run under; --only and --without leave none");
 }
 
-/* ---- a program's environment ----------------------------------------------------------------------------------- */
+/* ---- one of them ----------------------------------------------------------------------------------------------- */
 
-/** LD_PRELOAD with the library, less any allocator that the user's own value has. */
-static char *preload_value(const char *library)
+/** Ends: there is no allocator of that name. */
+static _Noreturn void die_unknown(const char *name)
 {
-    const char *old = getenv("LD_PRELOAD");
-    char *list = text_format("%s", library != NULL ? library : "");
-    char *copy = text_format("%s", old != NULL ? old : ""), *rest = copy;
-    for (char *entry = strtok_r(copy, " :", &rest); entry != NULL; entry = strtok_r(NULL, " :", &rest)) {
-        const char *file = text_basename(entry);
-        if (strncmp(file, "libweir-preload.so", 18) == 0 || binary_allocator_of(file) != NULL)
-            continue;
-        char *longer = text_format("%s%s%s", list, *list != '\0' ? ":" : "", entry);
-        free(list);
-        list = longer;
+    char *line = text_format("weir, glibc");
+    for (size_t i = 0; i < TOOL_COUNT(known); i++) {
+        char *longer = text_format("%s, %s", line, known[i].name);
+        free(line);
+        line = longer;
     }
-    free(copy);
-    return list;
+    tool_die("there is no allocator '%s'; give one of %s, or the path of a library", name, line);
 }
+
+char *allocator_choose(const char *name)
+{
+    if (strcmp(name, "glibc") == 0 || strcmp(name, "system") == 0)
+        return NULL;
+    if (strcmp(name, "weir") == 0)
+        return preload_find(NULL);
+    if (strchr(name, '/') != NULL) {
+        char *path = realpath(name, NULL);
+        const char *why = path == NULL ? strerror(errno) : refusal(path);
+        if (why != NULL)
+            tool_die("cannot use the library %s (from --allocator): %s", name, why);
+        return path;
+    }
+    for (size_t i = 0; i < TOOL_COUNT(known); i++) {
+        if (strcmp(name, known[i].name) != 0)
+            continue;
+        struct places places = find_places();
+        char *path = find_known(&known[i], &places);
+        places_free(&places);
+        if (path == NULL)
+            tool_die("cannot find %s: there is no %s on this machine; install it, or give --allocator its library's "
+                     "path",
+                     name, known[i].file[0]);
+        return path;
+    }
+    die_unknown(name);
+}
+
+/* ---- a program's environment ----------------------------------------------------------------------------------- */
 
 /** The path of the C library that this tool runs with. */
 static const char *libc_path(void)
@@ -332,9 +370,14 @@ static const char *libc_path(void)
     return dladdr((void *)(uintptr_t)gnu_get_libc_version, &info) != 0 ? info.dli_fname : NULL;
 }
 
+char *allocator_preload(const char *library, bool linked)
+{
+    return preload_list(library == NULL && linked ? libc_path() : library, getenv("LD_PRELOAD"));
+}
+
 void allocator_environment(const struct allocator *a, bool python, bool linked, struct strings *change)
 {
-    char *preload = preload_value(a->library == NULL && linked ? libc_path() : a->library);
+    char *preload = allocator_preload(a->library, linked);
     strings_env_set(change, "LD_PRELOAD", preload);
     free(preload);
     if (a->pymalloc)

@@ -30,9 +30,17 @@ struct choice {
  *  `python` adds pymalloc. Complains and ends where a name is unknown, or a named library is no allocator. */
 void allocators_find(struct allocators *list, const struct choice *choice, bool python);
 
+/** The library of the one allocator that the user names with --allocator: a name, or a path. NULL for glibc. Complains
+ *  and ends where there is none. The caller frees. */
+char *allocator_choose(const char *name);
+
+/** LD_PRELOAD's value that puts a program on `library` (NULL: glibc's own malloc), and else has what this process has,
+ *  less allocators. `linked`: the program is linked with another allocator's library, so the C library must go before
+ *  that where its malloc is wanted. The caller frees. */
+char *allocator_preload(const char *library, bool linked);
+
 /** Adds to `change` the entries, "NAME=VALUE" or "NAME=" for none, that put a program on `a`. `python`: also tell
- *  CPython to leave all to malloc, unless `a` is pymalloc. `linked`: the program is linked with another allocator's
- *  library, so the C library must go before that where its malloc is wanted. */
+ *  CPython to leave all to malloc, unless `a` is pymalloc. `linked`: as above. */
 void allocator_environment(const struct allocator *a, bool python, bool linked, struct strings *change);
 
 #endif

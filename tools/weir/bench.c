@@ -32,9 +32,10 @@ struct bench {
     const char *suite_path, *against, *page, *from;
     char **name; /* patterns, NULL: all */
     struct suite suite;
-    struct results results;
+    struct allocators allocators; /* all there are; pymalloc, the last, is for Python alone */
+    struct results results, before; /* before: of --against */
     struct progress progress;
-    size_t chosen, done; /* benchmarks */
+    double planned, done; /* seconds: of all benchmarks to come when it began, and of those that are behind */
     bool wrong;
 };
 
@@ -47,7 +48,7 @@ static const struct argp_option option[] = {
     {"resume", KEY_RESUME, NULL, 0, "leave out what the file of --json has already, whole", 0},
     {"against", KEY_AGAINST, "FILE", 0, "say what is better or worse than in FILE, an earlier --json", 3},
     {"from", KEY_FROM, "FILE", 0, "run nothing; report what is in FILE, an earlier --json", 3},
-    {"page", KEY_PAGE, "DIR", 0, "write DIR/results.md with plots and the JSON beside it (needs gnuplot)", 3},
+    {"page", KEY_PAGE, "DIR", 0, "write DIR/benchmarks.md, its plots and its JSON (needs gnuplot)", 3},
     {0},
 };
 
@@ -209,19 +210,33 @@ static void keep(struct bench *b, struct result *r)
         results_write(&b->results, b->settings.reports.json);
 }
 
+static unsigned rounds(const struct bench *b)
+{
+    return b->settings.rounds > 0 ? b->settings.rounds : b->full ? FULL_ROUNDS : QUICK_ROUNDS;
+}
+
+/** The allocators for a program that is Python, or not. */
+static struct allocators allocators_for(const struct bench *b, bool python)
+{
+    struct allocators some = b->allocators;
+    if (!python && some.count > 0 && some.item[some.count - 1].pymalloc)
+        some.count--;
+    return some;
+}
+
 static void run_benchmark(struct bench *b, const struct benchmark *m)
 {
     struct subject s;
-    struct allocators allocators;
     char *directory = make_directory();
     setenv("BENCH_SIZE", size_of(b, m), 1);
-    if (make_subject(b, m, directory, &s)) {
-        allocators_find(&allocators, &b->settings.choice, s.python && s.program.python);
+    bool runs = make_subject(b, m, directory, &s);
+    struct allocators allocators = allocators_for(b, runs && s.python && s.program.python);
+    if (runs && allocators.count == 0) {
+        tool_say("%s: skipped: it is no Python program", m->name);
+    } else if (runs) {
         struct contest contest = {.subject = &s,
                                   .allocators = &allocators,
-                                  .rounds = b->settings.rounds > 0 ? b->settings.rounds
-                                            : b->full              ? FULL_ROUNDS
-                                                                   : QUICK_ROUNDS,
+                                  .rounds = rounds(b),
                                   .warm_up = b->settings.warm_up,
                                   .progress = &b->progress};
         struct result *r = contest_run(&contest, m->name);
@@ -252,26 +267,68 @@ static bool is_done(const struct bench *b, const struct benchmark *m)
     return false;
 }
 
+/** Seconds that a benchmark will take, as the suite has it. */
+static double cost(const struct bench *b, const struct benchmark *m)
+{
+    double once = b->full ? m->full_seconds : m->quick_seconds;
+    size_t runs = (rounds(b) + b->settings.warm_up) * allocators_for(b, false).count;
+    return (once > 0 ? once : 1) * (double)runs;
+}
+
+/** Adds up what is to come, and says so. */
+static void plan(struct bench *b)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < b->suite.count; i++) {
+        const struct benchmark *m = &b->suite.item[i];
+        char *lack = is_chosen(b, m) && !is_done(b, m) ? suite_lacks(&b->suite, m) : NULL;
+        if (is_chosen(b, m) && !is_done(b, m) && lack == NULL) {
+            b->planned += cost(b, m);
+            count++;
+        }
+        free(lack);
+    }
+    if (count == 0 || b->settings.quiet)
+        return;
+    char *names = text_format("%s", "");
+    struct allocators all = allocators_for(b, false);
+    for (size_t i = 0; i < all.count; i++) {
+        char *longer = text_format("%s%s%s", names, i > 0 ? ", " : "", all.item[i].name);
+        free(names);
+        names = longer;
+    }
+    unsigned runs = rounds(b) + b->settings.warm_up;
+    char *time = b->planned < 60       ? text_format("less than a minute")
+                 : b->planned < 2 * 3600 ? text_format("about %.0f min", b->planned / 60)
+                                         : text_format("about %.1f h", b->planned / 3600);
+    tool_say("%zu benchmark%s, %u run%s of each under %s: %s on a quiet machine", count, count == 1 ? "" : "s", runs,
+             runs == 1 ? "" : "s", names, time);
+    free(time);
+    free(names);
+}
+
 static void run_all(struct bench *b)
 {
     progress_start(&b->progress, b->settings.quiet);
     b->progress.outer_start = relay_now();
-    for (size_t i = 0; i < b->suite.count; i++)
-        b->chosen += is_chosen(b, &b->suite.item[i]);
+    plan(b);
+    b->progress.outer_guess = b->planned;
     measure_start();
     for (size_t i = 0; i < b->suite.count && measure_interrupted() == 0; i++) {
         const struct benchmark *m = &b->suite.item[i];
         if (!is_chosen(b, m))
             continue;
-        b->progress.outer_done = (double)b->done++ / (double)b->chosen;
-        b->progress.outer_share = b->chosen > 1 ? 1.0 / (double)b->chosen : 0;
         char *lack = suite_lacks(&b->suite, m);
-        if (lack != NULL)
+        if (lack != NULL) {
             tool_say("%s: skipped: %s", m->name, lack);
-        else if (is_done(b, m))
+        } else if (is_done(b, m)) {
             tool_say("%s: in %s already", m->name, b->settings.reports.json);
-        else
+        } else {
+            b->progress.outer_done = b->done / b->planned;
+            b->progress.outer_share = cost(b, m) / b->planned;
             run_benchmark(b, m);
+            b->done += cost(b, m);
+        }
         free(lack);
     }
 }
@@ -317,6 +374,8 @@ static void check(struct bench *b)
         tool_die("--resume goes on with a file of results: name it by --json=FILE");
     if (b->page != NULL)
         page_check(b->page);
+    if (b->against != NULL)
+        results_read(&b->before, b->against);
     reports_check(&b->settings.reports);
 }
 
@@ -330,11 +389,8 @@ static void report(struct bench *b)
     }
     if (table && b->results.count > 1)
         table_means(&b->results, stdout);
-    if (b->against != NULL) {
-        struct results before;
-        results_read(&before, b->against);
-        against_print(&b->results, &before, b->against, table ? stdout : stderr);
-    }
+    if (b->against != NULL)
+        against_print(&b->results, &b->before, b->against, table ? stdout : stderr);
     fflush(stdout);
     reports_write(&b->settings.reports, &b->results);
     if (b->page != NULL)
@@ -359,8 +415,10 @@ static int bench_main(int argc, char **argv)
         list(&b);
         return 0;
     }
-    if (b.from == NULL)
+    if (b.from == NULL) {
+        allocators_find(&b.allocators, &b.settings.choice, true);
         run_all(&b);
+    }
     int interrupted = b.from == NULL ? measure_interrupted() : 0;
     measure_stop();
     report(&b);

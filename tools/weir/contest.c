@@ -16,7 +16,8 @@
 /** What is known of one allocator beyond its row. */
 struct entrant {
     enum mapped mapped;
-    double spent; /* seconds of all its runs, with what belongs to them */
+    bool differs_err; /* what differs is what it wrote to standard error */
+    double spent;     /* seconds of all its runs, with what belongs to them */
     unsigned runs;
     struct sample *curve[64]; /* of its runs that count, to choose one from */
     size_t points[64];
@@ -28,7 +29,7 @@ struct match {
     struct entrant *entrant;
     struct trial reference; /* the first run of the first allocator */
     bool have_reference;
-    char *unsteady; /* how the reference's output differed from that of its first run */
+    bool unsteady, unsteady_err; /* the reference's own output, or errors, differed from those of its first run */
     unsigned done;
 };
 
@@ -70,17 +71,22 @@ static char *judge_ending(const struct match *m, const struct trial *t)
 static void judge_output(struct match *m, struct row *row, const struct trial *t)
 {
     const struct subject *s = m->c->subject;
-    bool reference = row == m->result->row;
-    if (s->load != NULL || s->ignore_output || !m->have_reference || (reference ? m->unsteady : row->differs) != NULL)
+    if (s->load != NULL || s->ignore_output || !m->have_reference || row->differs != NULL)
         return;
     const char *first = m->result->row[0].allocator;
-    char *text = output_difference("output", m->reference.out, first, t->out, row->allocator);
-    if (text == NULL)
-        text = output_difference("what it wrote to standard error", m->reference.err, first, t->err, row->allocator);
-    if (reference)
-        m->unsteady = text;
-    else
-        row->differs = text;
+    char *out = output_difference("output", m->reference.out, first, t->out, row->allocator);
+    char *err = output_difference("what it wrote to standard error", m->reference.err, first, t->err, row->allocator);
+    if (row == m->result->row) {
+        m->unsteady = m->unsteady || out != NULL;
+        m->unsteady_err = m->unsteady_err || err != NULL;
+        free(out);
+        free(err);
+        return;
+    }
+    row->differs = out != NULL ? out : err;
+    m->entrant[row - m->result->row].differs_err = out == NULL && err != NULL;
+    if (out != NULL)
+        free(err);
 }
 
 /* ---- one run ---------------------------------------------------------------------------------------------------- */
@@ -161,10 +167,11 @@ static void tell(const struct match *m, unsigned round, size_t index, bool first
     struct progress *p = m->c->progress;
     double left = time_left(m);
     const char *name = m->result->row[index].allocator;
-    if (p->outer_share > 0) { /* the parts to come are taken to be like those that were */
+    if (p->outer_share > 0) { /* the parts to come are taken to be as much slower than said as those that were */
         double runs = (double)(m->c->rounds + m->c->warm_up) * (double)m->result->rows;
         double done = p->outer_done + p->outer_share * m->done / runs;
-        left = done > 0.02 ? (relay_now() - p->outer_start) * (1 - done) / done : -1;
+        double spent = relay_now() - p->outer_start;
+        left = done > 0.05 ? spent * (1 - done) / done : p->outer_guess > spent ? p->outer_guess - spent : -1;
     }
     if (round == 0)
         progress_say(p, first, left, "%s%swarming up, %s", m->result->name, *m->result->name != '\0' ? ": " : "", name);
@@ -211,15 +218,16 @@ static void choose_curve(struct row *row, struct entrant *e)
 static void note_output(struct match *m)
 {
     struct result *r = m->result;
-    if (m->unsteady == NULL)
+    if (!m->unsteady && !m->unsteady_err)
         return;
-    strings_add(&r->notes,
-                "outputs were not compared: under %s itself a second run wrote something else than the first",
-                r->row[0].allocator);
-    for (size_t i = 0; i < r->rows; i++) {
-        free(r->row[i].differs);
-        r->row[i].differs = NULL;
-    }
+    strings_add(&r->notes, "%s not compared: under %s itself a second run wrote something else%s than the first",
+                m->unsteady ? "outputs were" : "what was written to standard error was", r->row[0].allocator,
+                m->unsteady ? "" : " there");
+    for (size_t i = 0; i < r->rows; i++)
+        if (m->unsteady || m->entrant[i].differs_err) {
+            free(r->row[i].differs);
+            r->row[i].differs = NULL;
+        }
 }
 
 static void note_mapped(struct match *m)
@@ -303,7 +311,6 @@ struct result *contest_run(const struct contest *c, const char *name)
         choose_curve(&m.result->row[i], &m.entrant[i]);
     if (m.have_reference)
         trial_free(&m.reference);
-    free(m.unsteady);
     free(m.entrant);
     return m.result;
 }

@@ -42,6 +42,10 @@ static const char style[] =
     "figure{margin:0;max-width:44rem}svg{width:100%;height:auto;display:block}\n"
     "li{overflow-wrap:anywhere}nav a{display:inline-block;margin:0 .8rem .3rem 0}a{color:inherit}\n";
 
+/* In the order of the table: on a narrow screen the first are what is seen. */
+static const enum figure shown[FIGURE_COUNT] = {FIGURE_WALL, FIGURE_PEAK,   FIGURE_END,   FIGURE_INTEGRAL,
+                                                FIGURE_USER, FIGURE_SYSTEM, FIGURE_MINOR, FIGURE_MAJOR};
+
 /* ---- parts ------------------------------------------------------------------------------------------------------ */
 
 static void put(const char *text, FILE *stream)
@@ -128,7 +132,7 @@ static void put_row(const struct result *r, const struct row *row, FILE *stream)
     put(row->allocator, stream);
     fputs("</th>", stream);
     for (int f = 0; f < FIGURE_COUNT && row->runs > 0; f++)
-        put_cell(r, row, f, stream);
+        put_cell(r, row, shown[f], stream);
     if (row->runs == 0) {
         fprintf(stream, "<td class=\"problem\" colspan=\"%d\">", FIGURE_COUNT);
         put(row->problem != NULL ? row->problem : "no run was done", stream);
@@ -141,7 +145,7 @@ static void put_table(const struct result *r, FILE *stream)
 {
     fputs("<div class=\"wide\" tabindex=\"0\"><table><thead><tr><th scope=\"col\">allocator</th>", stream);
     for (int f = 0; f < FIGURE_COUNT; f++)
-        put_heading(f, stream);
+        put_heading(shown[f], stream);
     fputs("</tr></thead><tbody>\n", stream);
     for (size_t i = 0; i < r->rows; i++)
         put_row(r, &r->row[i], stream);
@@ -154,6 +158,9 @@ static void put_remarks(const struct result *r, FILE *stream)
     struct strings list = {0};
     if (r->partial)
         strings_add(&list, "Interrupted: of %u rounds only what was done is here", r->rounds);
+    if (r->rounds < STATS_ROUNDS_LEAST)
+        strings_add(&list, "Fewer than %d rounds cannot tell a difference from noise, so none is marked",
+                    STATS_ROUNDS_LEAST);
     for (size_t i = 0; i < r->rows; i++) {
         const struct row *row = &r->row[i];
         if (row->problem != NULL && row->runs > 0)

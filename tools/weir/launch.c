@@ -199,3 +199,11 @@ int launch(const struct launch *l, struct ending *end)
     relay_stop(&relay);
     return 0;
 }
+
+int launch_pass_on(const struct ending *end)
+{
+    if (!WIFSIGNALED(end->status))
+        return WEXITSTATUS(end->status);
+    relay_die_by(WTERMSIG(end->status));
+    return 128 + WTERMSIG(end->status);
+}

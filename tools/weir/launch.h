@@ -32,6 +32,9 @@ struct ending {
  *  @return 0, or after a complaint the exit status for a program that could not be started. */
 int launch(const struct launch *l, struct ending *end);
 
+/** Ends this process by the signal that ended the program. @return else the program's exit status. */
+int launch_pass_on(const struct ending *end);
+
 /** Whether a path with `library` in it is among the mappings of process `pid`; unknown where they cannot be read. */
 enum mapped launch_mapped(pid_t pid, const char *library);
 

@@ -17,14 +17,25 @@
 #include "table.h"
 
 static const enum figure figure_of_page[] = {FIGURE_WALL, FIGURE_PEAK, FIGURE_END, FIGURE_INTEGRAL};
+/* The directory of all that the page shows. */
+#define BELOW "benchmarks"
+
 enum { PAGE_FIGURES = sizeof figure_of_page / sizeof *figure_of_page };
+
+static void need_directory(const char *path)
+{
+    if (mkdir(path, 0777) != 0 && errno != EEXIST)
+        tool_die("cannot make %s: %m", path);
+    if (access(path, W_OK | X_OK) != 0)
+        tool_die("cannot write into %s: %m", path);
+}
 
 void page_check(const char *directory)
 {
-    if (mkdir(directory, 0777) != 0 && errno != EEXIST)
-        tool_die("cannot make %s: %m", directory);
-    if (access(directory, W_OK | X_OK) != 0)
-        tool_die("cannot write into %s: %m", directory);
+    char *below = text_format("%s/" BELOW, directory);
+    need_directory(directory);
+    need_directory(below);
+    free(below);
     if (!plot_possible())
         tool_die("--page needs gnuplot, which is not in PATH; on Debian: apt-get install gnuplot-nox");
 }
@@ -69,7 +80,7 @@ static void put_means(const struct results *list, FILE *stream)
             fprintf(stream, " %.2f |", m.item[k].ratio[figure_of_page[i]]);
         fprintf(stream, " %zu |", m.item[k].count[FIGURE_WALL]);
     }
-    fputs("\n\n![Geometric means](means.svg)\n\n", stream);
+    fputs("\n\n![Geometric means](" BELOW "/means.svg)\n\n", stream);
     free(m.item);
 }
 
@@ -118,6 +129,15 @@ static bool find_loss(const struct result *r, enum figure figure, struct loss *l
     return ratio.beyond && ratio.median > 1.05;
 }
 
+/** Whether there are rounds enough to mark anything. */
+static bool can_tell(const struct results *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (list->item[i]->rounds >= STATS_ROUNDS_LEAST)
+            return true;
+    return false;
+}
+
 static void put_losses(const struct results *list, FILE *stream)
 {
     struct loss *loss = calloc(list->count * PAGE_FIGURES + 1, sizeof *loss);
@@ -134,7 +154,8 @@ static void put_losses(const struct results *list, FILE *stream)
     for (size_t i = 0; i < count; i++)
         fprintf(stream, "| %s | %s | %.2f | %s |\n", loss[i].name, loss[i].title, loss[i].ratio, loss[i].best);
     if (count == 0)
-        fputs("| nowhere | | | |\n", stream);
+        fprintf(stream, "| %s | | | |\n",
+                can_tell(list) ? "nowhere" : "the rounds are too few to tell a difference from noise");
     fputc('\n', stream);
     free(loss);
 }
@@ -163,7 +184,7 @@ static void put_result(const struct result *r, FILE *stream)
     fprintf(stream, "### %s\n\n%s\n\n`", r->name, r->about);
     for (const char *c = r->command; *c != '\0'; c++)
         fputc(*c == '`' ? '\'' : *c == '\n' ? ' ' : *c, stream);
-    fprintf(stream, "`, %u rounds\n\n| |", r->rounds);
+    fprintf(stream, "`, %u round%s\n\n| |", r->rounds, r->rounds == 1 ? "" : "s");
     for (size_t f = 0; f < PAGE_FIGURES; f++)
         fprintf(stream, " %s %s |", figure_name[figure_of_page[f]].title, figure_name[figure_of_page[f]].unit);
     fputs("\n|---|---:|---:|---:|---:|", stream);
@@ -175,7 +196,7 @@ static void put_result(const struct result *r, FILE *stream)
             fprintf(stream, "- %s: %s\n", r->row[i].allocator, r->row[i].differs);
     for (size_t i = 0; i < r->notes.count; i++)
         fprintf(stream, "- %s\n", r->notes.item[i]);
-    fprintf(stream, "\n![Resident size over time: %s](%s.svg)\n\n", r->name, r->name);
+    fprintf(stream, "\n![Resident size over time: %s](" BELOW "/%s.svg)\n\n", r->name, r->name);
 }
 
 static void put_method(const struct results *list, FILE *stream)
@@ -201,7 +222,7 @@ static void put_method(const struct results *list, FILE *stream)
         "ratios'\n"
         "own deviation. Peak is what the system counts; at end is what was seen last before the end; over time is the\n"
         "resident size integrated over the run. Outputs were the same under all allocators, and each library was seen\n"
-        "in the program, where nothing else is said. Raw figures: [results.json](results.json).\n\n",
+        "in the program, where nothing else is said. Raw figures: [results.json](" BELOW "/results.json).\n\n",
         stream);
     strings_free(&machine);
     strings_free(&seen);
@@ -211,15 +232,20 @@ static void put_method(const struct results *list, FILE *stream)
 
 void page_write(const struct results *list, const char *directory)
 {
-    char *text, *json = text_format("%s/results.json", directory);
+    char *text, *below = text_format("%s/" BELOW, directory), *json = text_format("%s/results.json", below);
     size_t size;
     FILE *stream = open_memstream(&text, &size);
     if (stream == NULL)
         tool_die("out of memory");
     if (list->count == 0)
         tool_die("there are no results to make a page of");
-    fprintf(stream, "# Results\n\nMade by `weir bench --page`, weir %s, from [results.json](results.json).\n\n",
-            weir_version());
+    fprintf(stream,
+            "# Benchmarks\n\n"
+            "`weir bench --%s` of weir %s, under every allocator there was: %u round%s, %.10s.\n"
+            "Made by `weir bench --page` from [results.json](" BELOW "/results.json); nothing here is written by "
+            "hand.\n\n",
+            list->item[0]->set, weir_version(), list->item[0]->rounds,
+            list->item[0]->rounds == 1 ? "" : "s", list->item[0]->date);
     put_means(list, stream);
     put_losses(list, stream);
     put_method(list, stream);
@@ -227,14 +253,15 @@ void page_write(const struct results *list, const char *directory)
     for (size_t i = 0; i < list->count; i++) {
         put_result(list->item[i], stream);
         char *name = text_format("%s.svg", list->item[i]->name);
-        write_file(directory, name, plot_resident_svg(list->item[i]));
+        write_file(below, name, plot_resident_svg(list->item[i]));
         free(name);
     }
     fclose(stream);
     struct means means = means_of(list);
-    write_file(directory, "means.svg", means_svg(&means, figure_of_page, PAGE_FIGURES));
-    write_file(directory, "results.md", text);
+    write_file(below, "means.svg", means_svg(&means, figure_of_page, PAGE_FIGURES));
+    write_file(directory, "benchmarks.md", text);
     results_write(list, json);
     free(means.item);
     free(json);
+    free(below);
 }

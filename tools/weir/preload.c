@@ -106,42 +106,41 @@ char *preload_find(const char *given)
     return found;
 }
 
-char *preload_named(const char *path) { return named_library(path, "from --allocator"); }
+/** The same for what no option names another of. */
+static char *need_own(const char *name, const char *in_build, const char *below, const char *installed)
+{
+    char *found = find_own(name, in_build, below, installed);
+    if (found == NULL)
+        tool_die("cannot find %s: not in %s, nor beside this tool; `make install` puts it there", name, installed);
+    return found;
+}
 
 char *preload_find_recorder(void)
 {
-    char *found = find_own(RECORDER, "/.libs", "/lib/weir", WEIR_LIBDIR "/weir");
-    if (found == NULL)
-        tool_die("cannot find " RECORDER ": it is not in %s/weir, nor beside this tool; `make install` puts it there",
-                 WEIR_LIBDIR);
+    char *found = need_own(RECORDER, "/.libs", "/lib/weir", WEIR_LIBDIR "/weir");
     check_library(found, "found by itself");
     return found;
 }
 
-char *preload_find_replayer(void)
-{
-    char *found = find_own(REPLAYER, "", "/libexec/weir", WEIR_LIBEXECDIR "/weir");
-    if (found == NULL)
-        tool_die("cannot find " REPLAYER ": it is not in %s/weir, nor beside this tool; `make install` puts it there",
-                 WEIR_LIBEXECDIR);
-    return found;
-}
+char *preload_find_replayer(void) { return need_own(REPLAYER, "", "/libexec/weir", WEIR_LIBEXECDIR "/weir"); }
 
-/** Whether the entry of LD_PRELOAD is the library or another copy of it. */
-static bool is_weir(const char *entry, const char *library)
+/** Whether the entry of LD_PRELOAD is the library, or another allocator that would only lie in memory behind it. */
+static bool gives_way(const char *entry, const char *library)
 {
-    return strcmp(entry, library) == 0 || strncmp(text_basename(entry), LIBRARY, strlen(LIBRARY)) == 0;
+    const char *file = text_basename(entry);
+    return (library != NULL && strcmp(entry, library) == 0) || strncmp(file, LIBRARY, strlen(LIBRARY)) == 0 ||
+           binary_allocator_of(file) != NULL;
 }
 
 char *preload_list(const char *library, const char *old)
 {
-    char *list = text_format("%s", library);
+    char *list = text_format("%s", library != NULL ? library : "");
     char *copy = text_format("%s", old != NULL ? old : "");
     char *rest = copy;
     for (char *entry = strtok_r(copy, " :", &rest); entry != NULL; entry = strtok_r(NULL, " :", &rest)) {
-        if (is_weir(entry, library))
+        if (gives_way(entry, library))
             continue;
-        char *longer = text_format("%s:%s", list, entry);
+        char *longer = text_format("%s%s%s", list, *list != '\0' ? ":" : "", entry);
         free(list);
         list = longer;
     }

@@ -9,15 +9,12 @@
  *  else where it was installed. Complains and ends where there is none that LD_PRELOAD could take. The caller frees. */
 char *preload_find(const char *given);
 
-/** The absolute path of an allocator's library that the user named by its path. Complains and ends as above. */
-char *preload_named(const char *path);
-
 /** The absolute path of libweir-trace.so, and of the program that replays traces: beside this tool, else where they
  *  were installed. Complain and end where there is none. The caller frees. */
 char *preload_find_recorder(void);
 char *preload_find_replayer(void);
 
-/** LD_PRELOAD with `library` first and then what `old` (NULL: nothing) had, less other copies of Weir. The caller
+/** LD_PRELOAD with `library` (NULL: none) first and then what `old` (NULL: nothing) had, less allocators. The caller
  *  frees. */
 char *preload_list(const char *library, const char *old);
 

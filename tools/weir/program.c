@@ -312,9 +312,12 @@ static void judge_file(struct program *p, const char *path, char *const *arg, co
     close(fd);
 }
 
-void program_inspect(struct program *p, char *const argv[], const char *path)
+void program_inspect(struct program *p, char *const argv[])
 {
+    const char *path = getenv("PATH");
     *p = (struct program){0};
+    if (path == NULL)
+        path = "/usr/local/bin:/usr/bin:/bin";
     p->path = find_file(argv[0], path, &p->error);
     if (p->path != NULL)
         judge_file(p, p->path, argv + 1, path, 0);
@@ -325,6 +328,24 @@ void program_set_python(const struct program *p, struct strings *env, bool child
     const char *old = strings_env_get(env, "PYTHONMALLOC");
     if ((old == NULL || *old == '\0') && !p->free_threaded && !p->foreign && (p->python || children))
         strings_env_set(env, "PYTHONMALLOC", "malloc");
+}
+
+struct strings program_words(const struct program *p, char *const argv[], bool alone)
+{
+    struct strings words = {0};
+    if (alone && p->interpreter != NULL) {
+        for (size_t i = 0; i < p->command.count; i++)
+            strings_add(&words, "%s", p->command.item[i]);
+        argv++;
+    }
+    for (; *argv != NULL; argv++)
+        strings_add(&words, "%s", *argv);
+    return words;
+}
+
+const char *program_file(const struct program *p, bool alone)
+{
+    return alone && p->interpreter != NULL ? p->interpreter : p->path;
 }
 
 int program_complain(const struct program *p, const char *name)

@@ -19,8 +19,8 @@ struct program {
     struct strings notes;   /* one sentence each: what cannot or will not come to Weir, and why */
 };
 
-/** Finds argv[0] in `path` (a list as in PATH) and looks into the file; follows scripts to their interpreters. */
-void program_inspect(struct program *p, char *const argv[], const char *path);
+/** Finds argv[0] in PATH and looks into the file; follows scripts to their interpreters. */
+void program_inspect(struct program *p, char *const argv[]);
 
 /** Adds to p->notes what the environment decides: a PYTHONMALLOC that the user set, NULL if none. */
 void program_note_python(struct program *p, const char *pythonmalloc);
@@ -28,6 +28,11 @@ void program_note_python(struct program *p, const char *pythonmalloc);
 /** Lets CPython leave all to malloc, in an environment for p: sets PYTHONMALLOC, which for other programs means
  *  nothing, unless the user did or p would refuse it. `children`: programs that p starts are meant too. */
 void program_set_python(const struct program *p, struct strings *env, bool children);
+
+/** The words, and the file, that execve takes for p, called by `argv`. `alone`: what p starts runs without the library,
+ *  so env(1) must not stand between: it would be the last that has it. */
+struct strings program_words(const struct program *p, char *const argv[], bool alone);
+const char *program_file(const struct program *p, bool alone);
 
 /** Says why p cannot be run. @return the tool's exit status, 126 or 127. */
 int program_complain(const struct program *p, const char *name);

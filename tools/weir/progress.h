@@ -11,6 +11,7 @@ struct progress {
     double outer_start; /* monotonic: of a work of several parts, */
     double outer_done;  /* and the share of it that was done before this part */
     double outer_share; /* and the share that this part is; 0: there are no parts */
+    double outer_guess; /* seconds that the whole was said to take, until there is something to tell from; 0: unknown */
 };
 
 void progress_start(struct progress *p, bool quiet);

@@ -36,7 +36,7 @@ struct event {
 struct stream {
     const struct wr_raw_chunk **chunk; /* in order */
     size_t chunks, current;
-    const uint64_t *word; /* the next */
+    const uint32_t *unit; /* the next */
     uint64_t address, time;
     uint32_t thread;
     struct event event; /* read and not yet applied */
@@ -114,19 +114,25 @@ bool raw_look(const char *path, struct raw_about *about)
     return true;
 }
 
-static const uint64_t *first_word(const struct wr_raw_chunk *chunk) { return (const uint64_t *)(chunk + 1); }
+static const uint32_t *first_unit(const struct wr_raw_chunk *chunk) { return (const uint32_t *)(chunk + 1); }
 
-static const uint64_t *end_word(const struct wr_raw_chunk *chunk)
+/** The units of the record that begins at `unit`; 0 where none does. */
+static size_t record_units(const struct wr_raw_chunk *chunk, const uint32_t *unit)
 {
-    return (const uint64_t *)((const char *)chunk + WR_RAW_CHUNK);
+    const uint32_t *end = (const uint32_t *)((const char *)chunk + WR_RAW_CHUNK);
+    if (unit >= end || *unit == 0)
+        return 0;
+    if ((*unit & WR_RAW_SHORT) != 0)
+        return 1;
+    return end - unit >= 2 ? 2 : 0;
 }
 
-static size_t count_words(const struct wr_raw_chunk *chunk)
+static size_t count_units(const struct wr_raw_chunk *chunk)
 {
-    const uint64_t *word = first_word(chunk);
-    while (word < end_word(chunk) && *word != 0)
-        word++;
-    return (size_t)(word - first_word(chunk));
+    const uint32_t *unit = first_unit(chunk);
+    for (size_t more; (more = record_units(chunk, unit)) != 0;)
+        unit += more;
+    return (size_t)(unit - first_unit(chunk));
 }
 
 static int by_place(const void *a, const void *b)
@@ -136,13 +142,13 @@ static int by_place(const void *a, const void *b)
         return x->stream < y->stream ? -1 : 1;
     if (x->sequence != y->sequence)
         return x->sequence < y->sequence ? -1 : 1;
-    size_t first = count_words(x), second = count_words(y);
+    size_t first = count_units(x), second = count_units(y);
     return first > second ? -1 : first < second;
 }
 
 static void begin_chunk(struct stream *s, const struct wr_raw_chunk *chunk)
 {
-    s->word = first_word(chunk);
+    s->unit = first_unit(chunk);
     s->thread = chunk->thread;
     s->time = chunk->time;
     s->address = chunk->address;
@@ -182,46 +188,71 @@ static void find_streams(struct merge *m)
 
 /* ---- a stream -------------------------------------------------------------------------------------------------- */
 
-/** The next word of s; 0 after the last. A chunk that is not the last's next is a gap: what follows is left out. */
-static uint64_t next_word(struct stream *s)
+/** The next record of s: a word, or a unit; 0 after the last. A chunk that is not the last's next is a gap: what
+ *  follows is left out. */
+static uint64_t next_record(struct stream *s)
 {
     for (;;) {
         const struct wr_raw_chunk *chunk = s->chunk[s->current];
-        if (s->word < end_word(chunk) && *s->word != 0)
-            return *s->word++;
+        size_t units = record_units(chunk, s->unit);
+        if (units > 0) {
+            uint64_t high = units > 1 ? s->unit[1] : 0;
+            s->unit += units;
+            return high << 32 | s->unit[-(ptrdiff_t)units];
+        }
         if (s->current + 1 == s->chunks || s->chunk[s->current + 1]->sequence != chunk->sequence + 1)
             return 0;
         begin_chunk(s, s->chunk[++s->current]);
     }
 }
 
+/** Takes a record of one unit. @return its op. */
+static unsigned take_short(struct stream *s, uint32_t unit, uint64_t *size)
+{
+    if ((unit & WR_RAW_SHORT_FREE) != 0) {
+        s->address += ((uint64_t)unit >> WR_RAW_SHORT_SIZE_AT << 4) - WR_RAW_NEAR_FREE;
+        return WR_RAW_FREE;
+    }
+    *size = unit >> WR_RAW_SHORT_SIZE_AT & (WR_RAW_SHORT_SIZE_END - 1);
+    s->address += ((uint64_t)unit >> WR_RAW_SHORT_ADDRESS_AT << 4) - WR_RAW_NEAR_MALLOC;
+    return WR_RAW_MALLOC;
+}
+
+/** Takes a word, of which *size is what words before it said. @return its op where it is a call, else 0. */
+static unsigned take_word(struct stream *s, uint64_t word, uint64_t *size)
+{
+    unsigned op = word >> WR_RAW_OP_AT & ((1 << (WR_RAW_TIME_AT - WR_RAW_OP_AT)) - 1);
+    if (op == WR_RAW_TIME) {
+        s->time += word >> WR_RAW_VALUE_AT;
+        return 0;
+    }
+    if (op == WR_RAW_ADDRESS) {
+        s->address = word >> WR_RAW_VALUE_AT << 3;
+        return 0;
+    }
+    if (op == WR_RAW_SIZE) {
+        *size = word >> WR_RAW_VALUE_AT;
+        return 0;
+    }
+    s->time += word >> WR_RAW_TIME_AT & (WR_RAW_TIME_END - 1);
+    s->address += (word >> WR_RAW_ADDRESS_AT << 3) - WR_RAW_NEAR;
+    *size += word >> WR_RAW_SIZE_AT & (WR_RAW_SIZE_END - 1);
+    if (op != WR_RAW_THREAD)
+        return op;
+    s->thread = (uint32_t)*size;
+    *size = 0;
+    return 0;
+}
+
 /** Reads s's next event. @return false at its end. */
 static bool read_event(struct merge *m, struct stream *s)
 {
-    uint64_t word, size = 0;
-    while ((word = next_word(s)) != 0) {
-        unsigned op = word & ((1 << WR_RAW_TIME_AT) - 1);
-        if (op == WR_RAW_TIME) {
-            s->time += word >> WR_RAW_VALUE_AT;
+    uint64_t record, size = 0, start = m->header->clock.ticks / WR_RAW_TICK;
+    while ((record = next_record(s)) != 0) {
+        bool one = (record & WR_RAW_SHORT) != 0;
+        unsigned op = one ? take_short(s, (uint32_t)record, &size) : take_word(s, record, &size);
+        if (op == 0)
             continue;
-        }
-        if (op == WR_RAW_ADDRESS) {
-            s->address = word >> WR_RAW_VALUE_AT << 3;
-            continue;
-        }
-        if (op == WR_RAW_SIZE) {
-            size = word >> WR_RAW_VALUE_AT;
-            continue;
-        }
-        s->time += word >> WR_RAW_TIME_AT & (WR_RAW_TIME_END - 1);
-        s->address += (word >> WR_RAW_ADDRESS_AT << 3) - WR_RAW_NEAR;
-        size += word >> WR_RAW_SIZE_AT & (WR_RAW_SIZE_END - 1);
-        if (op == WR_RAW_THREAD) {
-            s->thread = (uint32_t)size;
-            size = 0;
-            continue;
-        }
-        uint64_t start = m->header->clock.ticks / WR_RAW_TICK;
         s->event = (struct event){op & (WR_RAW_FAILED - 1u),
                                   (op & WR_RAW_FAILED) != 0,
                                   s->address,

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "choose.h"
+#include "allocators.h"
 #include "json.h"
 #include "plan.h"
 #include "preload.h"
@@ -172,7 +172,7 @@ static void put_text(struct plan_header *h, const struct settings *s, const stru
 
 static void set_allocator(const char *name)
 {
-    char *library = choose_allocator(name);
+    char *library = allocator_choose(name);
     if (library == NULL)
         unsetenv("LD_PRELOAD");
     else

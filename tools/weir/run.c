@@ -157,9 +157,7 @@ static void add_preload(struct strings *env, const struct settings *s, const cha
 static struct strings make_environment(const struct settings *s, const struct program *p, const char *library,
                                        const char *report)
 {
-    struct strings env = {0};
-    for (char **entry = environ; *entry != NULL; entry++)
-        strings_add(&env, "%s", *entry);
+    struct strings env = strings_env_own();
     if (!p->foreign)
         add_preload(&env, s, library, report);
     program_set_python(p, &env, !s->no_inherit);
@@ -239,30 +237,6 @@ static void add_notes(const struct settings *s, struct program *p)
             tool_say("note: %s", p->notes.item[i]);
 }
 
-/** argv of the program. With --no-inherit env must not stand between: it would be the last to run on Weir. */
-static struct strings make_command(const struct settings *s, const struct program *p)
-{
-    struct strings argv = {0};
-    char **rest = s->command;
-    if (s->no_inherit && p->interpreter != NULL) {
-        for (size_t i = 0; i < p->command.count; i++)
-            strings_add(&argv, "%s", p->command.item[i]);
-        rest++;
-    }
-    for (; *rest != NULL; rest++)
-        strings_add(&argv, "%s", *rest);
-    return argv;
-}
-
-/** Ends as the program did. */
-static int finish(const struct ending *end)
-{
-    if (!WIFSIGNALED(end->status))
-        return WEXITSTATUS(end->status);
-    relay_die_by(WTERMSIG(end->status));
-    return 128 + WTERMSIG(end->status);
-}
-
 static int run(const struct settings *s, struct program *p, const char *library)
 {
     FILE *stream = open_output(s);
@@ -272,10 +246,11 @@ static int run(const struct settings *s, struct program *p, const char *library)
     add_notes(s, p);
     char *report_file = make_report_file();
     struct strings env = make_environment(s, p, library, report_file);
-    struct strings argv = make_command(s, p);
-    const char *path = s->no_inherit && p->interpreter != NULL ? p->interpreter : p->path;
+    struct strings words = program_words(p, s->command, s->no_inherit);
     struct ending end;
-    int failed = launch(&(struct launch){path, argv.item, env.item, p->elf, text_basename(library)}, &end);
+    int failed = launch(&(struct launch){program_file(p, s->no_inherit), words.item, env.item, p->elf,
+                                         text_basename(library)},
+                        &end);
     struct lines lines = {0};
     if (failed == 0 && report_file != NULL)
         lines_read(&lines, report_file, end.pid);
@@ -286,7 +261,7 @@ static int run(const struct settings *s, struct program *p, const char *library)
     if (failed != 0)
         return failed;
     write_report(s, &(struct report){s->command, library, p, &end, &lines}, stream);
-    return finish(&end);
+    return launch_pass_on(&end);
 }
 
 static int run_main(int argc, char **argv)
@@ -295,8 +270,7 @@ static int run_main(int argc, char **argv)
     struct program p;
     argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &s);
     char *library = preload_find(s.library);
-    const char *path = getenv("PATH");
-    program_inspect(&p, s.command, path != NULL ? path : "/usr/local/bin:/usr/bin:/bin");
+    program_inspect(&p, s.command);
     if (p.path == NULL)
         return program_complain(&p, s.command[0]);
     return run(&s, &p, library);

@@ -61,20 +61,38 @@ static size_t interval_cut(size_t count)
     return cut;
 }
 
+/** A median with all that tells how far it can be trusted. */
+struct spread {
+    size_t count;
+    double median, deviation, low, high;
+};
+
+static struct spread spread_of(const double *value, size_t count)
+{
+    struct spread s = {.count = count};
+    if (count > 0) {
+        double *v = sorted(value, count);
+        size_t cut = interval_cut(count);
+        s.median = stats_median(v, count);
+        s.deviation = stats_deviation(v, count, s.median);
+        s.low = v[cut];
+        s.high = v[count - 1 - cut];
+        free(v);
+    }
+    return s;
+}
+
+static bool exceeds_noise(const struct ratio *r)
+{
+    double noise = r->deviation > least_difference ? r->deviation : least_difference;
+    return r->pairs >= STATS_ROUNDS_LEAST && (r->low > 1 || r->high < 1) && fabs(r->median - 1) > noise;
+}
+
 struct ratio stats_ratio(const double *ratio, size_t count)
 {
-    struct ratio r = {.pairs = count};
-    if (count == 0)
-        return r;
-    double *v = sorted(ratio, count);
-    size_t cut = interval_cut(count);
-    r.median = stats_median(ratio, count);
-    r.deviation = stats_deviation(ratio, count, r.median);
-    r.low = v[cut];
-    r.high = v[count - 1 - cut];
-    double noise = r.deviation > least_difference ? r.deviation : least_difference;
-    r.beyond = count >= STATS_ROUNDS_LEAST && (r.low > 1 || r.high < 1) && fabs(r.median - 1) > noise;
-    free(v);
+    struct spread s = spread_of(ratio, count);
+    struct ratio r = {.pairs = count, .median = s.median, .deviation = s.deviation, .low = s.low, .high = s.high};
+    r.beyond = exceeds_noise(&r);
     return r;
 }
 
@@ -125,48 +143,27 @@ struct ratio stats_between(const struct row *row, const struct row *reference, e
     return r;
 }
 
-struct cell stats_cell(const struct result *r, const struct row *row, enum figure figure)
-{
-    struct cell cell = {.runs = row->runs};
-    if (row->runs == 0)
-        return cell;
-    double *value = values(row, figure);
-    cell.median = stats_median(value, row->runs);
-    cell.deviation = stats_deviation(value, row->runs, cell.median);
-    free(value);
-    if (row != r->row)
-        cell.ratio = stats_between(row, r->row, figure);
-    return cell;
-}
-
-/** A median with all that tells how far it can be trusted. */
-struct spread {
-    size_t count;
-    double median, deviation, low, high;
-};
-
-static struct spread spread_of(double *value, size_t count)
-{
-    struct spread s = {.count = count};
-    if (count > 0) {
-        double *v = sorted(value, count);
-        size_t cut = interval_cut(count);
-        s.median = stats_median(v, count);
-        s.deviation = stats_deviation(v, count, s.median);
-        s.low = v[cut];
-        s.high = v[count - 1 - cut];
-        free(v);
-    }
-    free(value);
-    return s;
-}
-
 /** What is compared of a row: its ratios, or the figures themselves. */
 static struct spread spread_of_row(const struct result *r, const struct row *row, enum figure figure, bool as_ratio)
 {
     size_t count = row->runs;
     double *value = as_ratio ? ratios(row, r->row, figure, &count) : values(row, figure);
-    return spread_of(value, count);
+    struct spread s = spread_of(value, count);
+    free(value);
+    return s;
+}
+
+struct cell stats_cell(const struct result *r, const struct row *row, enum figure figure)
+{
+    struct cell cell = {.runs = row->runs};
+    if (row->runs == 0)
+        return cell;
+    struct spread s = spread_of_row(r, row, figure, false);
+    cell.median = s.median;
+    cell.deviation = s.deviation;
+    if (row != r->row)
+        cell.ratio = stats_between(row, r->row, figure);
+    return cell;
 }
 
 struct ratio stats_against(const struct result *now, const struct row *now_row, const struct result *before,
@@ -183,7 +180,6 @@ struct ratio stats_against(const struct result *now, const struct row *now_row, 
     r.deviation = (n.deviation + o.deviation) / o.median;
     r.low = n.low / o.high;
     r.high = n.high / o.low;
-    double noise = r.deviation > least_difference ? r.deviation : least_difference;
-    r.beyond = r.pairs >= STATS_ROUNDS_LEAST && (r.low > 1 || r.high < 1) && fabs(r.median - 1) > noise;
+    r.beyond = exceeds_noise(&r);
     return r;
 }

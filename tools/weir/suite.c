@@ -11,9 +11,12 @@
 
 #include "program.h"
 
-/* Where `make install` puts the suite; the build says. */
+/* Where `make install` puts the suite and its workloads; the build says. */
 #ifndef WEIR_SUITE_DIR
 #define WEIR_SUITE_DIR "/usr/local/share/weir/bench"
+#endif
+#ifndef WEIR_LIBEXECDIR
+#define WEIR_LIBEXECDIR "/usr/local/libexec"
 #endif
 
 enum { FORMAT = 1 };
@@ -52,10 +55,10 @@ static char *find_suite(void)
     return text_format("%s/suite.json", directory);
 }
 
-/* The workload programs are not installed: they are for those who work on Weir. NULL if they are not built. */
+/* The workload programs: the same places. NULL if they are not built. */
 static char *find_workloads(void)
 {
-    static const char *const place[] = {"bench", NULL};
+    static const char *const place[] = {"bench", "../libexec/weir/bench", WEIR_LIBEXECDIR "/weir/bench", NULL};
     return find_directory(place, "handoff");
 }
 
@@ -75,7 +78,8 @@ static const char *text_at(const struct suite *s, const json_t *o, const char *k
 static void check_keys(const struct suite *s, const json_t *o, const char *name)
 {
     static const char *const known[] = {"name",   "kind",  "about",   "command", "load",   "stop", "ready",
-                                        "settle", "setup", "prepare", "size",    "output", "end",  "needs"};
+                                        "settle", "setup", "prepare", "size",    "output", "end",  "needs",
+                                        "seconds"};
     const char *key;
     json_t *value;
     json_object_foreach((json_t *)o, key, value)
@@ -101,7 +105,7 @@ static void check_name(const struct suite *s, const char *name)
 
 static struct benchmark read_benchmark(const struct suite *s, const json_t *o)
 {
-    const json_t *size = json_object_get(o, "size");
+    const json_t *size = json_object_get(o, "size"), *seconds = json_object_get(o, "seconds");
     struct benchmark b = {.name = text_at(s, o, "name", true)};
     check_name(s, b.name);
     check_keys(s, o, b.name);
@@ -124,6 +128,8 @@ static struct benchmark read_benchmark(const struct suite *s, const json_t *o)
     b.prepare = text_at(s, o, "prepare", false);
     b.quick = text_at(s, size, "quick", false);
     b.full = text_at(s, size, "full", false);
+    b.quick_seconds = json_number_value(json_object_get(seconds, "quick"));
+    b.full_seconds = json_number_value(json_object_get(seconds, "full"));
     if (b.quick == NULL && b.full == NULL)
         tool_die("%s: benchmark '%s' is in no set: \"size\" has texts for \"quick\" and \"full\"", s->path, b.name);
     b.ignore_output = json_is_false(json_object_get(o, "output"));
@@ -160,10 +166,9 @@ void suite_read(struct suite *s, const char *given)
 /** Whether the shell would find `name`. */
 static bool is_there(const char *name)
 {
-    const char *path = getenv("PATH");
     char *copy = text_format("%s", name);
     struct program p;
-    program_inspect(&p, (char *[]){copy, NULL}, path != NULL ? path : "/usr/local/bin:/usr/bin:/bin");
+    program_inspect(&p, (char *[]){copy, NULL});
     free(copy);
     return p.path != NULL;
 }
@@ -180,7 +185,8 @@ char *suite_lacks(const struct suite *s, const struct benchmark *b)
         bool there = s->workloads != NULL && access(path, X_OK) == 0;
         free(path);
         if (!there)
-            return text_format("bench/%.*s is not built (`make bench` in a tree of Weir builds it)", length, file);
+            return text_format("the workload %.*s is neither built nor in %s/weir/bench (`make install` puts it there)",
+                               length, file, WEIR_LIBEXECDIR);
     }
     json_object_foreach((json_t *)b->needs, name, package) if (!is_there(name)) return text_format(
         "%s is missing (package %s)", name, json_string_value(package));

@@ -17,6 +17,7 @@ struct benchmark {
     const char *setup;              /* a line for the shell, once before all runs, not measured */
     const char *prepare;            /* the same before each run */
     const char *quick, *full;       /* the value of BENCH_SIZE in these sets; NULL: the set has it not */
+    double quick_seconds, full_seconds; /* that a run of them takes on a usual machine; 0: nobody knows */
     bool ignore_output, ignore_end; /* as in struct subject */
     const json_t *needs;            /* object: name of a program -> the package that has it */
 };

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static char *format_text(const char *format, va_list args) TOOL_PRINTF(1, 0);
 
@@ -99,6 +100,14 @@ static size_t env_find(const struct strings *list, const char *name)
     while (i < list->count && (strncmp(list->item[i], name, length) != 0 || list->item[i][length] != '='))
         i++;
     return i;
+}
+
+struct strings strings_env_own(void)
+{
+    struct strings list = {0};
+    for (char **entry = environ; *entry != NULL; entry++)
+        strings_add(&list, "%s", *entry);
+    return list;
 }
 
 const char *strings_env_get(const struct strings *list, const char *name)

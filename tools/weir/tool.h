@@ -54,6 +54,9 @@ void strings_free(struct strings *list);
 const char *strings_join(const struct strings *list);
 
 /** A list of "NAME=VALUE", as an environment: value of `name` or NULL; set replaces or adds. */
+/** The entries of this process's own environment. */
+struct strings strings_env_own(void);
+
 const char *strings_env_get(const struct strings *list, const char *name);
 void strings_env_set(struct strings *list, const char *name, const char *value);
 

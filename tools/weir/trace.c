@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "choose.h"
+#include "allocators.h"
 #include "launch.h"
 #include "preload.h"
 #include "program.h"
@@ -140,21 +140,25 @@ static void tell(const char *to, const struct raw_result *r, const struct raw_ab
 /** What convert_inside() ends with. */
 enum { MADE, EMPTY };
 
+/* So many processes beside the program itself are told of one by one. */
+enum { TOLD = 5 };
+
 /** The life of the process that converts: a failure to write ends it with a message and TOOL_FAILED. */
-static int convert_inside(const struct settings *s, const char *path, const char *to, const struct raw_about *about)
+static int convert_inside(const char *path, const char *to, const struct raw_about *about, bool told)
 {
     struct raw_result result;
     if (!raw_convert(path, to, &result))
         return TOOL_FAILED;
     unlink(path);
-    if (result.calls > 0 && !s->quiet)
+    if (result.calls > 0 && told)
         tell(to, &result, about);
     return result.calls > 0 ? MADE : EMPTY;
 }
 
-/** Makes a trace of one recording and removes that; where it cannot, says why and leaves it.
+/** Makes a trace of one recording, tells of it if that is wanted, and removes the recording; where it cannot, says why
+ *  and leaves it.
  *  @return MADE, EMPTY or TOOL_FAILED. */
-static int convert(const struct settings *s, const char *path, const char *to)
+static int convert(const struct settings *s, const char *path, const char *to, bool told)
 {
     struct raw_about about;
     int status;
@@ -167,7 +171,7 @@ static int convert(const struct settings *s, const char *path, const char *to)
     }
     pid_t child = fork();
     if (child == 0)
-        exit(convert_inside(s, path, to, &about));
+        exit(convert_inside(path, to, &about, told && !s->quiet));
     if (child < 0 || waitpid(child, &status, 0) != child)
         tool_die("cannot make the trace %s: %m", to);
     if (WIFEXITED(status) && WEXITSTATUS(status) != TOOL_FAILED)
@@ -192,7 +196,7 @@ static int convert_main(const struct settings *s)
         tool_die("--output names one trace, but there are several recordings; without it each gets a name of its own");
     for (char **path = s->command; *path != NULL; path++) {
         char *to = s->output != NULL ? text_format("%s", s->output) : trace_path(*path);
-        if (convert(s, *path, to) == TOOL_FAILED)
+        if (convert(s, *path, to, true) == TOOL_FAILED)
             status = TOOL_FAILED;
         free(to);
     }
@@ -221,13 +225,12 @@ static char *output_path(const struct settings *s)
 static struct strings make_environment(const struct settings *s, const struct program *p, const char *output,
                                        const char *recorder)
 {
-    struct strings env = {0};
-    for (char **entry = environ; *entry != NULL; entry++)
-        strings_add(&env, "%s", *entry);
+    struct strings env = strings_env_own();
     if (!p->foreign) {
-        char *allocator = s->allocator != NULL ? choose_allocator(s->allocator) : NULL;
+        char *allocator = s->allocator != NULL ? allocator_choose(s->allocator) : NULL;
         const char *old = strings_env_get(&env, "LD_PRELOAD");
-        char *list = allocator != NULL ? preload_list(allocator, old) : text_format("%s", old != NULL ? old : "");
+        char *list = s->allocator != NULL ? allocator_preload(allocator, p->linked != NULL)
+                                          : text_format("%s", old != NULL ? old : "");
         char *whole = text_format("%s%s%s", recorder, *list != '\0' ? ":" : "", list);
         strings_env_set(&env, "LD_PRELOAD", whole);
         strings_env_set(&env, "WEIR_TRACE", output);
@@ -241,34 +244,28 @@ static struct strings make_environment(const struct settings *s, const struct pr
     return env;
 }
 
-/** argv of the program. With --no-follow env must not stand between: it would be the last that is recorded. */
-static struct strings make_command(const struct settings *s, const struct program *p)
-{
-    struct strings argv = {0};
-    char **rest = s->command;
-    if (s->no_follow && p->interpreter != NULL) {
-        for (size_t i = 0; i < p->command.count; i++)
-            strings_add(&argv, "%s", p->command.item[i]);
-        rest++;
-    }
-    for (; *rest != NULL; rest++)
-        strings_add(&argv, "%s", *rest);
-    return argv;
-}
-
 /** Makes the traces. The one of the program itself is `output`. */
 static void make_traces(const struct settings *s, const struct program *p, const char *output, pid_t root)
 {
     struct strings list = {0};
     size_t main;
-    bool quiet = false; /* not a word about why there is no trace */
+    bool any = false; /* so not a word about why there is no trace */
+    size_t others = 0;
     find_recordings(output, root, &list, &main);
     for (size_t i = 0; i < list.count; i++) {
-        char *to = i == main ? text_format("%s", output) : trace_path(list.item[i]);
-        quiet = convert(s, list.item[i], to) != EMPTY || quiet;
+        if (i == main)
+            continue;
+        char *to = trace_path(list.item[i]);
+        int made = convert(s, list.item[i], to, others < TOLD);
+        others += made == MADE;
+        any = any || made != EMPTY;
         free(to);
     }
-    if (!quiet) {
+    if (others > TOLD && !s->quiet)
+        tool_say("%s.*: traces of %zu more processes and programs", output, others - TOLD);
+    if (main != SIZE_MAX)
+        any = convert(s, list.item[main], output, true) != EMPTY || any;
+    if (!any) {
         tool_say("%s: no call was recorded, so there is no trace", p->path);
         for (size_t i = 0; i < p->notes.count; i++)
             tool_say("note: %s", p->notes.item[i]);
@@ -284,21 +281,19 @@ static int trace_main(int argc, char **argv)
     argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &s);
     if (s.convert)
         return convert_main(&s);
-    const char *path = getenv("PATH");
-    program_inspect(&p, s.command, path != NULL ? path : "/usr/local/bin:/usr/bin:/bin");
+    program_inspect(&p, s.command);
     if (p.path == NULL)
         return program_complain(&p, s.command[0]);
     char *recorder = preload_find_recorder(), *output = output_path(&s);
-    struct strings env = make_environment(&s, &p, output, recorder), command = make_command(&s, &p);
-    const char *file = s.no_follow && p.interpreter != NULL ? p.interpreter : p.path;
-    int failed = launch(&(struct launch){file, command.item, env.item, p.elf, text_basename(recorder)}, &end);
+    struct strings env = make_environment(&s, &p, output, recorder);
+    struct strings words = program_words(&p, s.command, s.no_follow);
+    int failed = launch(&(struct launch){program_file(&p, s.no_follow), words.item, env.item, p.elf,
+                                         text_basename(recorder)},
+                        &end);
     if (failed != 0)
         return failed;
     make_traces(&s, &p, output, end.pid);
-    if (!WIFSIGNALED(end.status))
-        return WEXITSTATUS(end.status);
-    relay_die_by(WTERMSIG(end.status));
-    return 128 + WTERMSIG(end.status);
+    return launch_pass_on(&end);
 }
 
 const struct command command_trace = {"trace", "record a program's calls of malloc and free", trace_main};

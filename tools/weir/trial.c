@@ -239,8 +239,7 @@ static void run_server(struct trial *t, const struct subject *s, struct job *job
 
 int subject_inspect(struct subject *s)
 {
-    const char *path = getenv("PATH");
-    program_inspect(&s->program, s->argv, path != NULL ? path : "/usr/local/bin:/usr/bin:/bin");
+    program_inspect(&s->program, s->argv);
     if (s->program.path == NULL)
         return program_complain(&s->program, s->argv[0]);
     s->python = !s->program.free_threaded;
