@@ -134,7 +134,7 @@ struct wr_big {
     struct wr_big *next, *prev;
     size_t size;   /* of the object */
     uint32_t slot; /* this record's number */
-    uint32_t line; /* as in struct wr_typed, but of the object alone. Owner */
+    uint32_t line; /* its place in a pass of the collector's notes; 0: none. Owner */
     bool young, frozen;
 };
 
@@ -306,8 +306,8 @@ void wr_gc_start(void);
 void wr_gc_before_new(struct wr_domain *domain);
 void wr_gc_at_exit(struct wr_domain *domain);
 bool wr_gc_is_stressed(void);
-/** A pool that the domain's collector has notes on has gone. */
-void wr_gc_forget(struct wr_owner *owner, uint32_t line);
+/** A pool of the domain's has gone. */
+void wr_gc_forget(struct wr_owner *owner, const struct wr_typed *pool);
 /** Ends a search that weir_gc_poll() has under way: something else wants the pools' lines. */
 void wr_gc_drop_search(struct wr_domain *domain);
 

@@ -205,8 +205,9 @@ static bool lies_in_dead(const void *address, void *arg)
     struct wr_trace *trace = arg;
     const struct wr_typed *pool = wr_pool_of(address);
     if (pool != NULL) {
-        unsigned index = pool->line != 0 ? wr_typed_index(pool->kind, address) : UINT_MAX;
-        return index < pool->kind->blocks && trace->found[(pool->line << WR_LINE_SHIFT) + index] == WR_WHITE;
+        unsigned index = wr_typed_index(pool->kind, address);
+        uint32_t place = index < pool->kind->blocks ? wr_trace_place(trace, wr_object_of(wr_typed_at(pool, index))) : 0;
+        return place != 0 && trace->found[place] == WR_WHITE;
     }
     for (uint32_t i = 0; i < trace->bigs; i++) {
         uint32_t place = (trace->big_line << WR_LINE_SHIFT) + i;
@@ -446,11 +447,11 @@ static int bury(struct pass *pass)
 
 /* ---- passes ------------------------------------------------------------------------------------------------------ */
 
-void wr_gc_forget(struct wr_owner *owner, uint32_t line)
+void wr_gc_forget(struct wr_owner *owner, const struct wr_typed *pool)
 {
     struct wr_domain *domain = (struct wr_domain *)owner;
     if (domain->gc.trace != NULL)
-        wr_trace_forget(domain->gc.trace, line);
+        wr_trace_forget(domain->gc.trace, pool);
 }
 
 void wr_gc_drop_search(struct wr_domain *domain)
