@@ -166,7 +166,8 @@ struct wr_trace *wr_trace_begin(const struct wr_trace_want *want)
            page_at = lay_out(&at, arenas * WR_ARENA_PAGES, sizeof(struct wr_trace_page)),
            line_at = lay_out(&at, lines, sizeof(struct wr_line)),
            big_at = lay_out(&at, count.bigs, sizeof(struct wr_big *)), ring_at = lay_out(&at, lines, sizeof(uint32_t)),
-           waits_at = lay_out(&at, lines / 64 + 1, sizeof(uint64_t)), own_at = lay_out(&at, lines, WR_LINE),
+           waits_at = lay_out(&at, lines / 64 + 1, sizeof(uint64_t)),
+           white_at = lay_out(&at, lines / 64 + 1, sizeof(uint64_t)), own_at = lay_out(&at, lines, WR_LINE),
            found_at = lay_out(&at, lines, WR_LINE);
     char *memory = get_memory(&at, &mapped);
     if (memory == NULL)
@@ -183,6 +184,7 @@ struct wr_trace *wr_trace_begin(const struct wr_trace_want *want)
         .arena_mask = (uint32_t)slots - 1,
         .ring = (uint32_t *)(void *)(memory + ring_at),
         .waits = (uint64_t *)(void *)(memory + waits_at),
+        .white = (uint64_t *)(void *)(memory + white_at),
         .lines = (uint32_t)lines,
         .big_line = (uint32_t)count.lines,
         .bigs = (uint32_t)count.bigs,
@@ -190,6 +192,7 @@ struct wr_trace *wr_trace_begin(const struct wr_trace_want *want)
         .mapped = mapped,
         .shared = want->shared,
     };
+    trace->found[0] = WR_BLACK; /* the place of what is not looked at */
     struct gather fill = {.want = want, .trace = trace, .lines = 1};
     gather_wanted(&fill);
     trace->partial = fill.pools >= want->most;
@@ -283,11 +286,11 @@ uint64_t wr_trace_found(const struct wr_trace *trace, uint32_t place)
     return count;
 }
 
-/** One more reference to what is at a place that is not black. 0: to what is not looked at. */
+/** One more reference to what is at a place, unless that is black, as place 0 is. */
 WR_INLINE void count_place(struct wr_trace *trace, uint8_t *found, uint32_t place)
 {
-    uint8_t count = found[place], black = count == WR_BLACK;
-    found[place] = count = (uint8_t)(count + ((place != 0) & !black));
+    uint8_t count = found[place];
+    found[place] = count = (uint8_t)(count + (count != WR_BLACK));
     if (wr_unlikely(count == WR_COUNTS))
         count_more(trace, place);
 }
@@ -298,18 +301,75 @@ static void note_visited(void *object, void *arg)
     count_place(trace, trace->found, wr_trace_place(trace, object));
 }
 
-/* Nothing branches on what is fetched, so the processor runs ahead of its misses by itself; what it would reload after
- * each byte that is written is held in variables. */
-WR_INLINE void note_all(struct wr_trace *trace, void *object, const struct wr_trace_kind *kind)
+/* What a line's objects refer to is written down first, then where that is, then each is counted, or coloured. Each of
+ * these is a short loop that branches on nothing that has to be fetched, nobody could foretell it; so the processor
+ * runs ahead, and waits for what it misses of many references at a time. */
+enum { TARGETS = 128 };
+struct targets {
+    unsigned count;
+    unsigned some, out; /* in all; of them, those that are not looked at */
+    void *object[TARGETS];
+    uint32_t place[TARGETS];
+};
+
+static void find_places(const struct wr_trace *trace, struct targets *targets)
 {
-    uint8_t *found = trace->found;
-    for (unsigned i = 0; i < kind->nrefs; i++) {
-        const void *other = *(void *const *)(const void *)((const char *)object + kind->refs[i]);
-        uint32_t place = wr_trace_place_of(trace, other != NULL ? other : object);
-        count_place(trace, found, other != NULL ? place : 0);
+    const struct wr_trace here = *trace; /* the compiler keeps in registers what cannot change */
+    unsigned count = targets->count, out = 0;
+    for (unsigned i = 0; i < count; i++) {
+        uint32_t place = wr_trace_place_of(&here, targets->object[i]);
+        targets->place[i] = place;
+        out += place == 0;
     }
+    targets->some += count;
+    targets->out += out;
+    targets->count = 0;
+}
+
+static void count_targets(struct wr_trace *trace, struct targets *targets)
+{
+    unsigned count = targets->count;
+    uint8_t *found = trace->found;
+    find_places(trace, targets);
+    for (unsigned i = 0; i < count; i++)
+        count_place(trace, found, targets->place[i]);
+}
+
+/** Adds what an object's table of references has; where there is no room what is there is dealt with first. */
+WR_INLINE void add_targets(struct wr_trace *trace, struct targets *targets, void *object,
+                           const struct wr_trace_kind *kind, void (*deal)(struct wr_trace *, struct targets *))
+{
+    unsigned count = targets->count, nrefs = kind->nrefs;
+    const uint16_t *refs = kind->refs;
+    for (unsigned i = 0; i < nrefs; i++) {
+        if (wr_unlikely(count == TARGETS)) {
+            targets->count = count;
+            deal(trace, targets);
+            count = 0;
+        }
+        void *other = *(void **)(void *)((char *)object + refs[i]);
+        targets->object[count] = other;
+        count += other != NULL;
+    }
+    targets->count = count;
+}
+
+WR_INLINE void note_all(struct wr_trace *trace, struct targets *targets, void *object, const struct wr_trace_kind *kind)
+{
+    add_targets(trace, targets, object, kind, count_targets);
     if (wr_unlikely(kind->type->traverse != NULL))
         kind->type->traverse(object, note_visited, trace);
+}
+
+/** The end of a line: deals with what is left, and writes down what has been seen. */
+static void sum_up(struct wr_trace *trace, uint32_t l, struct targets *targets, unsigned counted, uint32_t state)
+{
+    struct wr_line *line = &trace->line[l];
+    count_targets(trace, targets);
+    line->counted = (uint8_t)counted;
+    line->refs = (uint16_t)wr_min(targets->some, WR_REFS_MANY);
+    line->leaves = targets->out > 0;
+    line->special = state != 0;
 }
 
 static void count_line(struct wr_trace *trace, uint32_t l)
@@ -318,25 +378,33 @@ static void count_line(struct wr_trace *trace, uint32_t l)
     const struct wr_trace_kind kind = trace->kind[line->kind];
     struct wr_header *header = wr_typed_at(line->pool, line->first);
     uint8_t *own = &trace->own[l << WR_LINE_SHIFT];
-    size_t visited = 0;
-    unsigned objects = line->objects;
+    unsigned objects = line->objects, counted = 0;
     bool shared = trace->shared;
+    uint32_t state = 0;
+    struct targets targets;
+    targets.count = targets.some = targets.out = 0;
     for (unsigned i = 0; i < objects; i++, header = (struct wr_header *)(void *)((char *)header + kind.size)) {
         unsigned count = shared ? wr_count_shared(header) : wr_count_own(header);
         own[i] = (uint8_t)wr_min(count, 255);
         if (count == 0)
             continue;
-        visited++;
-        note_all(trace, header + 1, &kind);
+        counted++;
+        state |= wr_state(header);
+        note_all(trace, &targets, header + 1, &kind);
     }
-    trace->visited += visited;
+    sum_up(trace, l, &targets, counted, state);
+    trace->visited += counted;
 }
 
 /** Of a large one. */
 static void note_big(struct wr_trace *trace, const struct wr_big *big)
 {
     const struct weir_type *type = big->type;
-    note_all(trace, big->object, &(struct wr_trace_kind){.nrefs = type->nrefs, .refs = type->refs, .type = type});
+    struct targets targets;
+    targets.count = targets.some = targets.out = 0;
+    note_all(trace, &targets, big->object,
+             &(struct wr_trace_kind){.nrefs = type->nrefs, .refs = type->refs, .type = type});
+    count_targets(trace, &targets);
 }
 
 static void count_bigs(struct wr_trace *trace, uint32_t l)
@@ -388,21 +456,6 @@ static void queue_line(struct wr_trace *trace, uint32_t l)
     trace->ring_last = next_in_ring(trace, trace->ring_last, 1);
 }
 
-/** Which of 8 objects are grey, a bit each; they become black. */
-WR_INLINE uint8_t take_grey(uint8_t *found)
-{
-    const uint64_t ones = UINT64_C(0x0101010101010101), low = ones * 0x7f;
-    uint64_t word, other;
-    memcpy(&word, found, sizeof word);
-    other = word ^ ones * WR_GREY;
-    uint64_t grey = ~(((other & low) + low) | other | low); /* the high bit of each byte that is 0 */
-    word |= grey >> 7;
-    memcpy(found, &word, sizeof word);
-    if (__BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__)
-        grey = __builtin_bswap64(grey);
-    return (uint8_t)((grey >> 7) * UINT64_C(0x0102040810204080) >> 56);
-}
-
 static void count_type(void *object, void *arg)
 {
     struct {
@@ -440,7 +493,8 @@ static WR_COLD void report(struct wr_trace *trace, uint32_t place, uint64_t coun
 }
 
 /** The colour of one object of which the bytes do not tell all. */
-static WR_NOINLINE enum wr_colour compare_exactly(struct wr_trace *trace, uint32_t place, bool held, unsigned *wrong)
+static WR_NOINLINE enum wr_colour compare_exactly(struct wr_trace *trace, uint32_t place, unsigned held,
+                                                  unsigned *wrong)
 {
     void *object = wr_trace_object(trace, place);
     uint64_t count = object != NULL ? count_of(trace, wr_header_of(object)) : 0, found = wr_trace_found(trace, place);
@@ -488,17 +542,16 @@ WR_INLINE bool compare_bytes(const uint8_t *own, uint8_t *found, bool *grey)
     return true;
 }
 
-unsigned wr_trace_compare(struct wr_trace *trace, uint32_t from, uint32_t to, int held)
+unsigned wr_trace_compare(struct wr_trace *trace, uint32_t from, uint32_t to)
 {
     unsigned wrong = 0;
     for (uint32_t l = from; l < to; l++) {
         uint8_t *own = &trace->own[l << WR_LINE_SHIFT], *found = &trace->found[l << WR_LINE_SHIFT];
         bool grey = false;
-        if (held >= 0 || trace->more_count > 0 || !compare_bytes(own, found, &grey))
+        if (trace->more_count > 0 || !compare_bytes(own, found, &grey))
             for (unsigned i = 0; i < WR_LINE; i++) {
                 uint32_t place = (l << WR_LINE_SHIFT) + i;
-                bool none = own[i] == 0 || (held >= 0 && found[i] == WR_BLACK);
-                found[i] = none ? WR_BLACK : (uint8_t)compare_exactly(trace, place, held > 0, &wrong);
+                found[i] = own[i] == 0 ? WR_BLACK : (uint8_t)compare_exactly(trace, place, 0, &wrong);
                 grey |= found[i] == WR_GREY;
             }
         if (grey)
@@ -518,27 +571,42 @@ unsigned wr_trace_compare(struct wr_trace *trace, uint32_t from, uint32_t to, in
  * 2004. And nothing branches on a colour, which nobody can foretell: the processor runs ahead over many references and
  * fetches what it misses for all of them at once. */
 
-/** A white object becomes grey, its line waits. */
-WR_INLINE void reach(struct wr_trace *trace, uint32_t place)
+/** White objects become grey, their lines wait. */
+static void reach(struct wr_trace *trace, const uint32_t *place, unsigned count)
 {
-    uint8_t colour = trace->found[place];
-    uint32_t l = place >> WR_LINE_SHIFT;
-    uint64_t white = colour == WR_WHITE, *waits = &trace->waits[l / 64], word = *waits;
-    trace->found[place] = colour | (uint8_t)((0 - white) & WR_GREY);
-    trace->ring[trace->ring_last] = l;
-    trace->ring_last = next_in_ring(trace, trace->ring_last, (uint32_t)(white & ~(word >> l % 64)));
-    *waits = word | white << l % 64;
+    uint8_t *found = trace->found; /* a byte that is stored could be any field, for all the compiler knows */
+    uint32_t *ring = trace->ring, last = trace->ring_last, lines = trace->lines;
+    uint64_t *waits = trace->waits;
+    for (unsigned i = 0; i < count; i++) {
+        uint32_t at = place[i], l = at >> WR_LINE_SHIFT;
+        uint8_t colour = found[at];
+        uint64_t white = colour == WR_WHITE, word = waits[l / 64];
+        found[at] = (uint8_t)(colour | (WR_GREY & -(unsigned)white));
+        waits[l / 64] = word | white << l % 64;
+        ring[last] = l;
+        last += (uint32_t)(white & ~(word >> l % 64));
+        last = last == lines ? 0 : last;
+    }
+    trace->ring_last = last;
 }
 
-static void reach_visited(void *object, void *trace) { reach(trace, wr_trace_place(trace, object)); }
-
-/** NULL is taken for the object itself, which is black. */
-WR_INLINE void look_into(struct wr_trace *trace, void *object, const struct wr_trace_kind *kind)
+static void reach_targets(struct wr_trace *trace, struct targets *targets)
 {
-    for (unsigned i = 0; i < kind->nrefs; i++) {
-        void *other = *(void **)(void *)((char *)object + kind->refs[i]);
-        reach(trace, wr_trace_place_of(trace, other != NULL ? other : object));
-    }
+    unsigned count = targets->count;
+    find_places(trace, targets);
+    reach(trace, targets->place, count);
+}
+
+static void reach_visited(void *object, void *trace)
+{
+    uint32_t place = wr_trace_place(trace, object);
+    reach(trace, &place, 1);
+}
+
+WR_INLINE void look_into(struct wr_trace *trace, struct targets *targets, void *object,
+                         const struct wr_trace_kind *kind)
+{
+    add_targets(trace, targets, object, kind, reach_targets);
     if (wr_unlikely(kind->type->traverse != NULL))
         kind->type->traverse(object, reach_visited, trace);
 }
@@ -560,7 +628,9 @@ WR_INLINE void take_ahead(struct wr_trace *trace, struct ahead *ahead)
     trace->waits[l / 64] &= ~(UINT64_C(1) << l % 64);
     *ahead = (struct ahead){.line = l};
     for (unsigned i = 0; i < WR_LINE; i += 8)
-        ahead->objects |= (uint64_t)take_grey(found + i) << i;
+        ahead->objects |= wr_trace_find(found + i, WR_GREY) << i;
+    for (uint64_t left = ahead->objects; left != 0; left &= left - 1)
+        found[wr_bits_first(left)] = WR_BLACK;
     if (line->pool == NULL)
         return;
     size_t size = trace->kind[line->kind].size;
@@ -571,17 +641,18 @@ WR_INLINE void take_ahead(struct wr_trace *trace, struct ahead *ahead)
         __builtin_prefetch((char *)ahead->first + wr_bits_first(left) * size);
 }
 
-static void look_into_big(struct wr_trace *trace, uint32_t place)
+static void look_into_big(struct wr_trace *trace, struct targets *targets, uint32_t place)
 {
     const struct wr_big *big = place >> WR_LINE_SHIFT >= trace->big_line ? wr_trace_big(trace, place) : NULL;
     if (big == NULL || count_of(trace, wr_header_of(big->object)) == 0)
         return;
     const struct weir_type *type = big->type;
-    look_into(trace, big->object, &(struct wr_trace_kind){.nrefs = type->nrefs, .refs = type->refs, .type = type});
+    look_into(trace, targets, big->object,
+              &(struct wr_trace_kind){.nrefs = type->nrefs, .refs = type->refs, .type = type});
 }
 
 /** Looks into them. What the program has released since it became grey is left alone. */
-WR_INLINE unsigned look_ahead(struct wr_trace *trace, const struct ahead *ahead)
+WR_INLINE unsigned look_ahead(struct wr_trace *trace, struct targets *targets, const struct ahead *ahead)
 {
     const struct wr_trace_kind kind = trace->kind[ahead->kind];
     unsigned done = 1;
@@ -589,9 +660,9 @@ WR_INLINE unsigned look_ahead(struct wr_trace *trace, const struct ahead *ahead)
         unsigned i = wr_bits_first(left);
         struct wr_header *header = (struct wr_header *)(void *)((char *)ahead->first + i * kind.size);
         if (wr_unlikely(ahead->first == NULL))
-            look_into_big(trace, (ahead->line << WR_LINE_SHIFT) + i);
+            look_into_big(trace, targets, (ahead->line << WR_LINE_SHIFT) + i);
         else if (wr_likely(count_of(trace, header) > 0))
-            look_into(trace, wr_object_of(header), &kind);
+            look_into(trace, targets, wr_object_of(header), &kind);
     }
     return done;
 }
@@ -601,24 +672,63 @@ bool wr_trace_mark(struct wr_trace *trace, size_t most)
     struct ahead ahead[WR_TRACE_AHEAD];
     size_t done = 0;
     unsigned first = 0, last = 0; /* they only grow */
-    trace->found[0] = WR_BLACK;   /* the place of what is not looked at */
-    /* None is ahead in the end: what the program does before this goes on may concern those objects. */
-    while (first != last || (done < most && trace->ring_first != trace->ring_last)) {
-        if (done < most && last - first < WR_TRACE_AHEAD && trace->ring_first != trace->ring_last)
+    struct targets targets;
+    targets.count = 0;
+    /* Nothing is ahead in the end: what the program does before this goes on may concern those objects. */
+    for (;;) {
+        bool more = done < most && trace->ring_first != trace->ring_last;
+        if (more && last - first < WR_TRACE_AHEAD)
             take_ahead(trace, &ahead[last++ % WR_TRACE_AHEAD]);
+        else if (first != last)
+            done += look_ahead(trace, &targets, &ahead[first++ % WR_TRACE_AHEAD]);
+        else if (targets.count > 0)
+            reach_targets(trace, &targets);
         else
-            done += look_ahead(trace, &ahead[first++ % WR_TRACE_AHEAD]);
+            return trace->ring_first != trace->ring_last;
+        if (targets.count >= TARGETS / 2)
+            reach_targets(trace, &targets);
     }
-    return trace->ring_first != trace->ring_last;
 }
 
-static void note_one(struct wr_trace *trace, uint32_t place, void *object)
+/* ---- what is white in the end ------------------------------------------------------------------------------------ */
+
+void wr_trace_list_white(struct wr_trace *trace, uint32_t from, uint32_t to)
 {
-    const struct wr_line *line = &trace->line[place >> WR_LINE_SHIFT];
-    if (line->pool != NULL)
-        note_all(trace, object, &trace->kind[line->kind]);
-    else
-        note_big(trace, wr_trace_big(trace, place));
+    for (uint32_t l = from; l < to; l++) {
+        uint64_t white = trace->line[l].pool != NULL || l >= trace->big_line ? wr_trace_white_of(trace, l) : 0;
+        if (white == 0)
+            continue;
+        trace->white[l / 64] |= UINT64_C(1) << l % 64;
+        trace->whites += wr_bits_count(white);
+    }
+}
+
+/** The white objects of a line are counted again; those that have gone become black. Some have been found already. */
+static void recount_line(struct wr_trace *trace, uint32_t l, void *arg WR_UNUSED)
+{
+    const struct wr_line *line = &trace->line[l];
+    struct targets targets;
+    uint32_t state = 0;
+    unsigned counted = 0;
+    targets.count = targets.some = targets.out = 0;
+    for (unsigned i = 0; i < line->objects; i++) {
+        uint32_t place = (l << WR_LINE_SHIFT) + i;
+        if (trace->found[place] >= WR_COUNTS || trace->own[place] == 0)
+            continue;
+        void *object = wr_trace_object(trace, place);
+        unsigned count = object != NULL ? count_of(trace, wr_header_of(object)) : 0;
+        trace->own[place] = (uint8_t)wr_min(count, 255);
+        if (count == 0) {
+            trace->found[place] = WR_BLACK;
+        } else if (line->pool != NULL) {
+            counted++;
+            state |= wr_state(wr_header_of(object));
+            note_all(trace, &targets, object, &trace->kind[line->kind]);
+        } else {
+            note_big(trace, wr_trace_big(trace, place));
+        }
+    }
+    sum_up(trace, l, &targets, counted, state);
 }
 
 void wr_trace_recount(struct wr_trace *trace)
@@ -626,15 +736,33 @@ void wr_trace_recount(struct wr_trace *trace)
     trace->more_count = 0;
     if (trace->more_room > 0)
         memset(trace->more, 0, trace->more_room * sizeof *trace->more);
-    for (uint32_t l = 1; l < trace->lines; l++)
-        for (unsigned i = 0; i < trace->line[l].objects; i++) {
-            uint32_t place = (l << WR_LINE_SHIFT) + i;
-            if (trace->found[place] >= WR_COUNTS || trace->own[place] == 0)
-                continue;
-            void *object = wr_trace_object(trace, place);
-            if (object == NULL || count_of(trace, wr_header_of(object)) == 0)
-                trace->found[place] = WR_BLACK;
-            else
-                note_one(trace, place, object);
-        }
+    wr_trace_white_lines(trace, recount_line, NULL);
+}
+
+struct comparison {
+    unsigned held, wrong;
+};
+
+static void compare_again(struct wr_trace *trace, uint32_t l, void *arg)
+{
+    struct comparison *comparison = arg;
+    uint8_t *own = &trace->own[l << WR_LINE_SHIFT], *found = &trace->found[l << WR_LINE_SHIFT];
+    bool grey = false;
+    for (unsigned i = 0; i < WR_LINE; i++) {
+        if (own[i] == 0)
+            found[i] = WR_BLACK;
+        if (found[i] == WR_BLACK)
+            continue;
+        found[i] = (uint8_t)compare_exactly(trace, (l << WR_LINE_SHIFT) + i, comparison->held, &comparison->wrong);
+        grey |= found[i] == WR_GREY;
+    }
+    if (grey)
+        queue_line(trace, l);
+}
+
+unsigned wr_trace_compare_again(struct wr_trace *trace, unsigned held)
+{
+    struct comparison comparison = {held, 0};
+    wr_trace_white_lines(trace, compare_again, &comparison);
+    return comparison.wrong;
 }

@@ -30,7 +30,15 @@ struct wr_line {
     uint32_t kind;         /* index of the pool's */
     uint16_t first;        /* number of the line's first object in its pool */
     uint8_t objects;
+
+    /* Of the objects that were counted, or counted again: */
+    uint8_t counted; /* how many */
+    uint16_t refs;   /* fields of the types' tables that are not NULL; REFS_MANY: as many or more */
+    bool leaves;     /* one of those leads to what is not looked at */
+    bool special;    /* an object's state is not 0 */
 };
+
+enum { WR_REFS_MANY = UINT16_MAX };
 
 /** What is to be known of a kind to find an object's place, and what it refers to. */
 struct wr_trace_kind {
@@ -74,13 +82,15 @@ struct wr_trace {
     uint32_t *ring; /* lines with grey objects, each once, ring_first to ring_last; room for all */
     uint32_t ring_first, ring_last;
     uint64_t *waits; /* a bit for each line: it is in the ring */
+    uint64_t *white; /* and: it has white objects, or had when nothing was grey any more */
+    size_t whites;   /* objects white then */
     struct wr_more { /* what `found` could not hold; open addressing */
         uint32_t place, count;
     } * more;
     size_t more_room, more_count;
 
     /* weir_gc_poll()'s progress */
-    enum wr_search { WR_SEARCH_COUNT, WR_SEARCH_COMPARE, WR_SEARCH_MARK, WR_SEARCH_DONE } search;
+    enum wr_search { WR_SEARCH_COUNT, WR_SEARCH_COMPARE, WR_SEARCH_MARK, WR_SEARCH_LIST, WR_SEARCH_DONE } search;
     uint32_t cursor;
 };
 
@@ -162,13 +172,9 @@ uint64_t wr_trace_found(const struct wr_trace *trace, uint32_t place);
 /** Counts what objects of lines [from, to) refer to. */
 void wr_trace_count(struct wr_trace *trace, uint32_t from, uint32_t to);
 
-/** The same from white objects to white objects only, anew; those that are gone become black. */
-void wr_trace_recount(struct wr_trace *trace);
-
 /** Colours objects of lines [from, to): grey what has references that were not found, white the rest; what has fewer
- *  than were found is grey, and reported. Returns the number of those. `held` is -1; after a recount, where what was
- *  black stays so, the number of references of the pass's own that each of the others has. */
-unsigned wr_trace_compare(struct wr_trace *trace, uint32_t from, uint32_t to, int held);
+ *  than were found is grey, and reported. Returns the number of those. */
+unsigned wr_trace_compare(struct wr_trace *trace, uint32_t from, uint32_t to);
 
 /** The same for notes that may be outdated: where they contradict each other nothing is reported. */
 void wr_trace_guess(struct wr_trace *trace, uint32_t from, uint32_t to);
@@ -176,30 +182,57 @@ void wr_trace_guess(struct wr_trace *trace, uint32_t from, uint32_t to);
 /** Looks into grey objects, some `most` of them; false once there are none. */
 bool wr_trace_mark(struct wr_trace *trace, size_t most);
 
-/** Which of 8 colours are `colour`: the high bit of each such byte, and perhaps of some behind the first. */
+/** Notes which of lines [from, to) have white objects, and how many these are. pre: nothing is grey. All below concerns
+ *  lines so noted. */
+void wr_trace_list_white(struct wr_trace *trace, uint32_t from, uint32_t to);
+
+/** Counts what white objects refer to anew; those that are gone become black. */
+void wr_trace_recount(struct wr_trace *trace);
+
+/** Then, as wr_trace_compare(): `held` references to each are the pass's own. What was black stays so. */
+unsigned wr_trace_compare_again(struct wr_trace *trace, unsigned held);
+
+/** Which of 8 colours are `colour`, a bit each. */
 WR_INLINE uint64_t wr_trace_find(const uint8_t *found, enum wr_colour colour)
 {
-    uint64_t word, ones = UINT64_C(0x0101010101010101);
+    const uint64_t ones = UINT64_C(0x0101010101010101), low = ones * 0x7f;
+    uint64_t word;
     __builtin_memcpy(&word, found, sizeof word);
     word ^= ones * colour;
-    word = (word - ones) & ~word & (ones << 7);
-    return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? word : __builtin_bswap64(word);
+    word = ~(((word & low) + low) | word | low); /* the high bit of each byte that is 0 */
+    if (__BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__)
+        word = __builtin_bswap64(word);
+    return (word >> 7) * UINT64_C(0x0102040810204080) >> 56;
+}
+
+/** Which objects of a line are white, a bit each. */
+WR_INLINE uint64_t wr_trace_white_of(const struct wr_trace *trace, uint32_t l)
+{
+    const uint8_t *found = &trace->found[l << WR_LINE_SHIFT];
+    uint64_t white = 0;
+    for (unsigned i = 0; i < WR_LINE; i += 8)
+        white |= wr_trace_find(found + i, WR_WHITE) << i;
+    return white & wr_bits_run(0, trace->line[l].objects);
+}
+
+/** Calls fn for each line. */
+WR_INLINE void wr_trace_white_lines(struct wr_trace *trace, void (*fn)(struct wr_trace *, uint32_t l, void *arg),
+                                    void *arg)
+{
+    for (uint32_t i = 0; i <= (trace->lines - 1) / 64; i++)
+        for (uint64_t left = trace->white[i]; left != 0; left &= left - 1)
+            fn(trace, i * 64 + wr_bits_first(left), arg);
 }
 
 /** Calls fn for each white object of a line. */
 WR_INLINE void wr_trace_white_line(struct wr_trace *trace, uint32_t l,
                                    void (*fn)(struct wr_trace *, uint32_t place, void *object, void *arg), void *arg)
 {
-    const struct wr_line *line = &trace->line[l];
-    const uint8_t *found = &trace->found[l << WR_LINE_SHIFT];
-    for (unsigned i = 0; i < WR_LINE; i += 8) {
-        if (wr_trace_find(found + i, WR_WHITE) == 0)
-            continue;
-        for (unsigned j = i; j < i + 8 && j < line->objects; j++) {
-            void *object = found[j] == WR_WHITE ? wr_trace_object(trace, (l << WR_LINE_SHIFT) + j) : NULL;
-            if (object != NULL)
-                fn(trace, (l << WR_LINE_SHIFT) + j, object, arg);
-        }
+    for (uint64_t white = wr_trace_white_of(trace, l); white != 0; white &= white - 1) {
+        uint32_t place = (l << WR_LINE_SHIFT) + wr_bits_first(white);
+        void *object = wr_trace_object(trace, place);
+        if (object != NULL)
+            fn(trace, place, object, arg);
     }
 }
 
@@ -207,8 +240,9 @@ WR_INLINE void wr_trace_white_line(struct wr_trace *trace, uint32_t l,
 WR_INLINE void wr_trace_white(struct wr_trace *trace,
                               void (*fn)(struct wr_trace *, uint32_t place, void *object, void *arg), void *arg)
 {
-    for (uint32_t l = 1; l < trace->lines; l++)
-        wr_trace_white_line(trace, l, fn, arg);
+    for (uint32_t i = 0; i <= (trace->lines - 1) / 64; i++)
+        for (uint64_t left = trace->white[i]; left != 0; left &= left - 1)
+            wr_trace_white_line(trace, i * 64 + wr_bits_first(left), fn, arg);
 }
 
 #endif
