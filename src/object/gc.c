@@ -528,10 +528,18 @@ static void grow_up(struct wr_trace *trace)
         trace->big[i]->young = false;
 }
 
-static size_t pages_of(const struct wr_domain *domain)
+/** Pages of large objects and of what containers have. */
+static size_t pages_elsewhere(const struct wr_domain *domain)
 {
-    return domain->owner.pages + LOAD(((struct wr_domain *)(uintptr_t)domain)->big_pages);
+    struct wr_domain *d = (struct wr_domain *)(uintptr_t)domain;
+    size_t storage = LOAD(d->storage);
+    return LOAD(d->big_pages) + (storage <= PTRDIFF_MAX ? storage >> WR_PAGE_SHIFT : 0);
 }
+
+static size_t pages_of(const struct wr_domain *domain) { return domain->owner.pages + pages_elsewhere(domain); }
+
+/** The least that they have been since the last pass; of those elsewhere, at the looks since. */
+static size_t low_of(const struct wr_domain *domain) { return domain->owner.low + domain->gc.low_elsewhere; }
 
 /** Growth, in pages, that a pass of the generation waits for; SIZE_MAX: none comes. */
 static size_t due_at(const struct wr_domain *domain, int generation)
@@ -541,7 +549,7 @@ static size_t due_at(const struct wr_domain *domain, int generation)
     if (LOAD(settings.disabled) || (generation == WEIR_GC_YOUNG ? young : percent) == 0)
         return SIZE_MAX;
     if (generation == WEIR_GC_YOUNG)
-        growth = wr_max(young >> WR_PAGE_SHIFT, domain->owner.low / YOUNG_SHARE);
+        growth = wr_max(young >> WR_PAGE_SHIFT, low_of(domain) / YOUNG_SHARE);
     else
         growth = wr_max(FULL_LEAST >> WR_PAGE_SHIFT, gc->full_pages * percent / 100);
     return wr_max(growth, 1) * gc->patience[generation];
@@ -553,7 +561,8 @@ static void set_step(struct wr_domain *domain)
     struct wr_gc *gc = &domain->gc;
     size_t pages = pages_of(domain), grown = pages > gc->full_pages ? pages - gc->full_pages : 0;
     size_t young = due_at(domain, WEIR_GC_YOUNG), full = due_at(domain, WEIR_GC_FULL);
-    domain->owner.low = pages;
+    domain->owner.low = domain->owner.pages;
+    gc->low_elsewhere = pages_elsewhere(domain);
     gc->step = wr_min(young, full == SIZE_MAX ? full : full > grown ? full - grown : 0);
 }
 
@@ -664,7 +673,8 @@ long weir_gc_collect(int generation)
 void wr_gc_before_new(struct wr_domain *domain)
 {
     struct wr_gc *gc = &domain->gc;
-    size_t pages = pages_of(domain), low = domain->owner.low;
+    gc->low_elsewhere = wr_min(gc->low_elsewhere, pages_elsewhere(domain));
+    size_t pages = pages_of(domain), low = low_of(domain);
     if (wr_unlikely(wr_gc_is_stressed()) && !gc->running && weir_gc_is_enabled()) {
         collect(domain, WEIR_GC_FULL);
         return;
@@ -909,7 +919,7 @@ void weir_gc_get_count(struct weir_gc_count *out)
 {
     const struct wr_domain *domain = wr_thread.domain;
     const struct wr_gc *gc = &domain->gc;
-    size_t pages = pages_of(domain), low = wr_min(domain->owner.low, pages), full = wr_min(gc->full_pages, low);
+    size_t pages = pages_of(domain), low = wr_min(low_of(domain), pages), full = wr_min(gc->full_pages, low);
     *out = (struct weir_gc_count){.young = to_bytes(pages - low), .full = to_bytes(pages - full)};
     if (domain == &wr_domain_none)
         return;
