@@ -65,8 +65,8 @@ WEIR_API bool weir_gc_is_enabled(void);
  *  one that pays resets that. So dead cycles never hold more than 4 * young + 4 * percent/100 of what is live, and 16
  *  MiB. */
 struct weir_gc_threshold {
-    size_t young;     /**< a young pass: the thread's pages of cyclic types, and what containers of objects have besides,
-                           have grown by so much. Default 1 MiB; 0: never */
+    size_t young;     /**< a young pass: the thread's pages of cyclic types, with what containers of objects have
+                           besides, have grown by so much. Default 1 MiB; 0: never */
     unsigned percent; /**< a full one: they have grown by so many percent since the last. Default 50; 0: never */
 };
 
