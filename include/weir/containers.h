@@ -66,7 +66,8 @@ WEIR_API extern const struct weir_item weir_strings;
 WEIR_API uint64_t weir_hash_bytes(const void *data, size_t size);
 
 /** Where an iteration is. Zero it to begin: struct weir_cursor at = {0}. Nothing needs to end it. The container may be
- *  changed and cleared between steps: what has been taken out will not be met, what is added behind will be. */
+ *  changed and cleared between steps: what has been taken out will not be met, what is added behind will be. A map or
+ *  set numbers anew after 2^32 - 1 entries have been added: an iteration that goes on across that may end early. */
 struct weir_cursor {
     uint64_t next; /* Weir's */
     size_t hint;

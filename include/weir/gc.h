@@ -44,10 +44,11 @@ WEIR_API long weir_gc_collect(int generation);
 
 /** Does what is due, for about `budget_ns`: for the idle hook of an event loop, which then keeps weir_new() from
  *  stopping for passes. It collects young pages; then, over as many calls as it takes, it looks through all pages for
- *  candidates, and collects those. One call exceeds its budget by at most what one piece of work takes, some tens of
- *  microseconds, except to prove and release a single dead structure: that is done in one piece if it is expected to
- *  take no more than the budget, else left to weir_gc_collect() or to the pass that weir_new() starts. Finalizers and
- *  trimming come on top.
+ *  candidates, and collects those. One call exceeds its budget by at most what one piece of work takes, some tenths of
+ *  a millisecond, and where a search begins by what it takes to list the pages, a millisecond for some three million
+ *  objects; except to prove and release a single dead structure: that is done in one piece if it is expected to take no
+ *  more than the budget, else left to weir_gc_collect() or to the pass that weir_new() starts. Finalizers and trimming
+ *  come on top.
  *  @return 1 if more is due, 0 if not; -EBUSY, -ENOMEM as weir_gc_collect(). */
 WEIR_API int weir_gc_poll(uint64_t budget_ns);
 
@@ -64,8 +65,8 @@ WEIR_API bool weir_gc_is_enabled(void);
  *  one that pays resets that. So dead cycles never hold more than 4 * young + 4 * percent/100 of what is live, and 16
  *  MiB. */
 struct weir_gc_threshold {
-    size_t young;     /**< a young pass: the thread's pages of cyclic types have grown by so much. Default 1 MiB; 0:
-                           never */
+    size_t young;     /**< a young pass: the thread's pages of cyclic types, with what containers of objects have
+                           besides, have grown by so much. Default 1 MiB; 0: never */
     unsigned percent; /**< a full one: they have grown by so many percent since the last. Default 50; 0: never */
 };
 

@@ -226,21 +226,42 @@ size_t wr_arena_reap(unsigned spares, unsigned most)
 
 /* ---- spans ----------------------------------------------------------------------------------------------------- */
 
-struct wr_span *wr_arena_take_span(struct wr_heap *heap, enum wr_span_kind kind, unsigned class)
+enum { ARENAS_ASKED = 8 }; /* arenas with free spans that are looked through for one that is still resident */
+
+/** The arena to take a span from, and its spans to choose among: the fullest, but one that has resident spans before
+ *  one that has none. Else slack would lie in one arena while another's pages are fetched from the system. NULL: there
+ *  is none. pre: lock. */
+static struct wr_arena *find_spans(uint64_t *spans)
 {
-    struct wr_span *span = NULL;
-    lock();
-    for (uint64_t bins = table.filled & ~UINT64_C(1); bins != 0 && span == NULL; bins &= bins - 1)
+    struct wr_arena *found = NULL;
+    unsigned asked = 0;
+    for (uint64_t bins = table.filled & ~UINT64_C(1); bins != 0; bins &= bins - 1)
         for (struct wr_arena *arena = table.bin[wr_bits_first(bins)]; arena != NULL; arena = arena->next) {
             uint64_t ready = arena->free_spans & ~arena->busy_spans;
             uint64_t warm = ready & atomic_load_explicit(&arena->slack_spans, memory_order_relaxed);
             if (ready == 0)
                 continue;
-            unsigned index = wr_bits_first(warm != 0 ? warm : ready);
-            set_free_spans(arena, arena->free_spans & ~(UINT64_C(1) << index));
-            span = &arena->span[index];
-            break;
+            if (found == NULL || warm != 0) {
+                found = arena;
+                *spans = warm != 0 ? warm : ready;
+            }
+            if (warm != 0 || ++asked == ARENAS_ASKED)
+                return found;
         }
+    return found;
+}
+
+struct wr_span *wr_arena_take_span(struct wr_heap *heap, enum wr_span_kind kind, unsigned class)
+{
+    struct wr_span *span = NULL;
+    uint64_t spans = 0;
+    lock();
+    struct wr_arena *arena = find_spans(&spans);
+    if (arena != NULL) {
+        unsigned index = wr_bits_first(spans);
+        set_free_spans(arena, arena->free_spans & ~(UINT64_C(1) << index));
+        span = &arena->span[index];
+    }
     if (span != NULL) {
         span->free = WR_ALL_PAGES;
         span->class = (uint8_t) class;

@@ -174,8 +174,8 @@ WR_INLINE void wr_arena_note_slack(struct wr_span *span)
         atomic_fetch_or_explicit(&arena->slack_spans, bit, memory_order_relaxed);
 }
 
-/** Lends a free span of the fullest arena that has one to `heap`, as `kind` and `class`; NULL if no arena has one
- *  (then wr_arena_grow()). pre: heap's lock is held. */
+/** Lends a free span to `heap`, as `kind` and `class`: of the fullest arena, but first one that is resident. NULL if no
+ *  arena has one (then wr_arena_grow()). pre: heap's lock is held. */
 struct wr_span *wr_arena_take_span(struct wr_heap *heap, enum wr_span_kind kind, unsigned class);
 
 /** Takes a span back. pre: its heap's lock is held; all of its pages are free and none busy; it is on no list. */

@@ -113,12 +113,11 @@ static void release(struct wr_kind *kind, struct wr_span *span, struct wr_typed 
 {
     uint16_t bit = wr_typed_bit(pool);
     struct wr_owner *owner = wr_kind_owner(kind);
-    if (pool->line != 0 && owner->forget != NULL)
-        owner->forget(owner, pool->line);
+    if (owner->forget != NULL)
+        owner->forget(owner, pool);
     pool->is_typed = false;
     pool->kind = NULL;
     pool->free = 0;
-    pool->line = 0;
     span->fuller &= (uint16_t)~bit;
     span->sparser &= (uint16_t)~bit;
     span->young &= (uint16_t)~bit;
@@ -157,7 +156,6 @@ static struct wr_typed *take_page(struct wr_kind *kind, struct wr_span *span)
     wr_assert(atomic_load_explicit(&pool->owner, memory_order_relaxed) == 0);
     pool->kind = kind;
     atomic_store_explicit(&pool->remote, 0, memory_order_relaxed);
-    pool->line = 0;
     pool->live = 0;
     pool->wake = WR_TYPED_NEVER;
     pool->class = (uint8_t)kind->class;

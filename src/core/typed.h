@@ -28,14 +28,13 @@ struct wr_header {
  *  its page: offset / 8 + 1; 0 is none. */
 struct wr_typed {
     struct wr_kind *kind;
-    _Atomic(uintptr_t) owner; /* 0: to free() this is no pool */
-    _Atomic uint32_t remote;  /* blocks freed by others: their number << 16 | the first one's slot */
-    uint32_t line;            /* where a pass of the collector keeps its notes on the pool; 0: nowhere. Owner */
-    uint16_t live;            /* blocks not on `free`; those on `remote` count */
-    uint16_t wake;            /* a free that would leave `live` equal to this takes the slow path. Owner */
-    uint8_t class;            /* of its blocks. Heap lock */
-    bool is_typed;            /* the page is a pool of objects */
-    uint16_t free;            /* slot of the first free block. Owner */
+    _Atomic(uintptr_t) owner;  /* 0: to free() this is no pool */
+    _Atomic uint32_t remote;   /* blocks freed by others: their number << 16 | the first one's slot */
+    _Alignas(8) uint16_t live; /* blocks not on `free`; those on `remote` count */
+    uint16_t wake;             /* a free that would leave `live` equal to this takes the slow path. Owner */
+    uint8_t class;             /* of its blocks. Heap lock */
+    bool is_typed;             /* the page is a pool of objects */
+    uint16_t free;             /* slot of the first free block. Owner */
 };
 
 _Static_assert(sizeof(struct wr_typed) == sizeof(struct wr_pool) &&
@@ -51,8 +50,8 @@ struct wr_owner {
     size_t pages;                       /* pools of the owner's kinds that are `counted`. Owner, as are all below */
     size_t low;                         /* the least that `pages` has been since the owner last set this */
     size_t refills;                     /* pools that have become current; of kinds that are counted */
-    void (*forget)(struct wr_owner *owner, uint32_t line); /* called for a pool with a `line` whose page becomes free,
-                                                              under the heap's lock; may be NULL */
+    void (*forget)(struct wr_owner *owner, const struct wr_typed *pool); /* called for a pool whose page becomes free,
+                                                                            under the heap's lock; may be NULL */
 };
 
 /** Objects of one type and size. */

@@ -63,6 +63,7 @@ static int set_room(struct weir_deque *deque, size_t room, char **old)
     char *data = weir_reallocarray(NULL, room, wr_item_room(&deque->item));
     if (data == NULL)
         return -ENOMEM;
+    wr_item_count(deque, &deque->item, deque->room, room);
     deque->data = data;
     deque->room = room;
     for (size_t i = 0; i < from.count; i++)
@@ -195,6 +196,7 @@ void weir_deque_clear(struct weir_deque *deque)
     struct weir_deque old = *deque;
     deque->data = NULL;
     deque->count = deque->room = 0;
+    wr_item_count(deque, &old.item, old.room, 0);
     deque->first = old.first + old.count; /* numbers are not given twice: new items are not met as old ones */
     for (size_t i = 0; wr_item_is_object(&old.item) && i < old.count; i++)
         weir_unref(wr_item_load(field(&old, old.first + i)));

@@ -394,6 +394,15 @@ void wr_big_hand_over(struct wr_domain *from, struct wr_domain *to)
     to->big_pages += from->big_pages;
     from->big_pages = 0;
     big_unlock();
+    atomic_fetch_add_explicit(&to->storage, atomic_exchange_explicit(&from->storage, 0, memory_order_relaxed),
+                              memory_order_relaxed);
+}
+
+void wr_storage_change(const void *container, size_t before, size_t after)
+{
+    /* Should the kind be handed over at this moment, both domains are wrong by the difference. */
+    struct wr_domain *domain = wr_place_domain(wr_place_of(wr_header_of(container)));
+    atomic_fetch_add_explicit(&domain->storage, after - before, memory_order_relaxed);
 }
 
 void wr_big_each(struct wr_domain *domain, void (*fn)(struct wr_big *big, void *arg), void *arg)

@@ -134,7 +134,7 @@ struct wr_big {
     struct wr_big *next, *prev;
     size_t size;   /* of the object */
     uint32_t slot; /* this record's number */
-    uint32_t line; /* as in struct wr_typed, but of the object alone. Owner */
+    uint32_t line; /* its place in a pass of the collector's notes; 0: none. Owner */
     bool young, frozen;
 };
 
@@ -156,6 +156,7 @@ struct wr_gc {
     bool running;           /* a pass, or a walk that passes must not disturb */
     unsigned patience[2];   /* young, full: passes wait this many times their threshold */
     size_t step;            /* growth, in pages, at which to look whether a pass is due */
+    size_t low_elsewhere;   /* as owner.low, of large objects and storage */
     size_t full_pages;      /* pages after the last full pass; less if there have been less since */
     unsigned since_full;    /* young passes */
     unsigned ns_per_object; /* what passes have taken lately */
@@ -177,6 +178,7 @@ struct wr_domain {
     struct wr_heap *heap;               /* for new kinds */
     struct wr_big *bigs;                /* guarded by: big lock */
     _Atomic size_t big_pages;           /* of those of cyclic types */
+    _Atomic size_t storage;             /* bytes that containers of objects have besides; may be a little wrong */
     struct wr_gc gc;
     _Atomic int status;           /* enum wr_domain_status; changes under: domain lock */
     uint32_t thread;              /* whose, for messages */
@@ -274,6 +276,8 @@ void wr_big_free(struct wr_big *big);
 void wr_big_hand_over(struct wr_domain *from, struct wr_domain *to);
 /** Whether there has ever been one. */
 bool wr_big_any(void);
+/** The storage of a container of objects has changed: it counts when passes become due. Any thread. */
+void wr_storage_change(const void *container, size_t before, size_t after);
 /** Calls fn for each, under the big lock. */
 void wr_big_each(struct wr_domain *domain, void (*fn)(struct wr_big *big, void *arg), void *arg);
 
@@ -307,8 +311,8 @@ void wr_gc_start(void);
 void wr_gc_before_new(struct wr_domain *domain);
 void wr_gc_at_exit(struct wr_domain *domain);
 bool wr_gc_is_stressed(void);
-/** A pool that the domain's collector has notes on has gone. */
-void wr_gc_forget(struct wr_owner *owner, uint32_t line);
+/** A pool of the domain's has gone. */
+void wr_gc_forget(struct wr_owner *owner, const struct wr_typed *pool);
 /** Ends a search that weir_gc_poll() has under way: something else wants the pools' lines. */
 void wr_gc_drop_search(struct wr_domain *domain);
 /** Whether the address lies in an object that a pass of this thread is clearing now. */

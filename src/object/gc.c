@@ -163,6 +163,7 @@ struct pass {
     struct wr_domain *domain;
     struct wr_trace *trace;
     long dead, revived, kept;
+    bool plain;   /* see is_plain(): all of the dead are */
     bool careful; /* a finalizer or a callback is to be called */
     bool called;  /* something of the program's has run since the dead were found */
     unsigned debug;
@@ -205,8 +206,9 @@ static bool lies_in_dead(const void *address, void *arg)
     struct wr_trace *trace = arg;
     const struct wr_typed *pool = wr_pool_of(address);
     if (pool != NULL) {
-        unsigned index = pool->line != 0 ? wr_typed_index(pool->kind, address) : UINT_MAX;
-        return index < pool->kind->blocks && trace->found[(pool->line << WR_LINE_SHIFT) + index] == WR_WHITE;
+        unsigned index = wr_typed_index(pool->kind, address);
+        uint32_t place = index < pool->kind->blocks ? wr_trace_place(trace, wr_object_of(wr_typed_at(pool, index))) : 0;
+        return place != 0 && trace->found[place] == WR_WHITE;
     }
     for (uint32_t i = 0; i < trace->bigs; i++) {
         uint32_t place = (trace->big_line << WR_LINE_SHIFT) + i;
@@ -244,44 +246,46 @@ static void finalize(struct wr_trace *trace, uint32_t place, void *object, void 
     type->finalize(object);
 }
 
-static void revive(struct pass *pass)
+static void revive_line(struct wr_trace *trace, uint32_t l, void *pass)
 {
-    struct wr_trace *trace = pass->trace;
-    for (uint32_t l = 1; l < trace->lines; l++)
-        for (unsigned i = 0; i < trace->line[l].objects; i++) {
-            uint32_t place = (l << WR_LINE_SHIFT) + i;
-            if (trace->own[place] == 0 || trace->found[place] != WR_BLACK)
-                continue;
-            trace->own[place] = 0;
-            let_live(wr_header_of(wr_trace_object(trace, place)));
-            pass->revived++;
-        }
+    for (unsigned i = 0; i < trace->line[l].objects; i++) {
+        uint32_t place = (l << WR_LINE_SHIFT) + i;
+        if (trace->own[place] == 0 || trace->found[place] != WR_BLACK)
+            continue;
+        trace->own[place] = 0;
+        let_live(wr_header_of(wr_trace_object(trace, place)));
+        ((struct pass *)pass)->revived++;
+    }
 }
 
 /** Those of the held that are not white are no longer to be told from others: forgets the others. */
-static void keep_white_only(struct wr_trace *trace)
+static void keep_white_only(struct wr_trace *trace, uint32_t l, void *arg WR_UNUSED)
 {
-    for (uint32_t place = WR_LINE; place < trace->lines << WR_LINE_SHIFT; place++)
+    for (uint32_t place = l << WR_LINE_SHIFT, end = place + WR_LINE; place < end; place++)
         if (trace->found[place] != WR_WHITE)
             trace->own[place] = 0;
+}
+
+static void blacken(struct wr_trace *trace, uint32_t l, void *arg WR_UNUSED)
+{
+    memset(&trace->found[l << WR_LINE_SHIFT], WR_BLACK, WR_LINE);
 }
 
 /** Finalizers and callbacks have run: finds out who still is dead. */
 static void look_again(struct pass *pass)
 {
     struct wr_trace *trace = pass->trace;
-    keep_white_only(trace);
+    wr_trace_white_lines(trace, keep_white_only, NULL);
     wr_trace_recount(trace);
     if (trace->failed) {
         /* All are kept, finalized as they are; the next pass finds them again. */
-        for (uint32_t place = WR_LINE; place < trace->lines << WR_LINE_SHIFT; place++)
-            trace->found[place] = WR_BLACK;
+        wr_trace_white_lines(trace, blacken, NULL);
     } else {
-        wr_trace_compare(trace, 1, trace->lines, 1);
+        wr_trace_compare_again(trace, 1);
         while (wr_trace_mark(trace, SIZE_MAX))
             continue;
     }
-    revive(pass);
+    wr_trace_white_lines(trace, revive_line, pass);
 }
 
 static void clear_visited(void *object, void *arg WR_UNUSED) { weir_unref(object); }
@@ -328,19 +332,20 @@ static bool is_plain(const struct weir_type *type)
     return type->clear == NULL && type->traverse == NULL && type->dealloc == NULL;
 }
 
-static bool all_are_plain(const struct wr_trace *trace)
-{
-    for (uint32_t l = 1; l < trace->lines; l++)
-        if (trace->line[l].pool == NULL ? l >= trace->big_line : !is_plain(wr_kind_type(trace->line[l].pool->kind)))
-            return false;
-    return !trace->shared;
-}
+/* Where all the dead are plain they are freed without a look at what they have of their own kind: all of them go, and
+ * nobody sees it. First what they refer to outside is dropped; it is buried when all of them are gone. */
 
-/* Plain objects among nothing but plain ones are freed without a look at what they have of their own kind: all of them
- * go, and nobody sees it. First what they refer to outside is dropped; it is buried when all of them are gone. */
+/** References of the dead, for which the notes suffice where all objects of a line are dead, and refer to nothing but
+ *  what is looked at. */
+struct leaving {
+    uint64_t counted; /* that the dead have, by their counts */
+    uint64_t seen;    /* to the dead, that the dead have been seen to hold */
+    uint64_t trusted; /* of objects that have not been looked into: to the dead, or to what lives */
+};
 
-static void leave_plain(struct wr_trace *trace, uint32_t place, void *object, void *arg WR_UNUSED)
+static void leave_one(struct wr_trace *trace, uint32_t place, void *object, void *arg)
 {
+    struct leaving *leaving = arg;
     const struct wr_kind *kind = trace->line[place >> WR_LINE_SHIFT].pool->kind;
     const struct wr_header *header = wr_header_of(object);
     for (unsigned i = 0; i < kind->nrefs; i++) {
@@ -348,6 +353,8 @@ static void leave_plain(struct wr_trace *trace, uint32_t place, void *object, vo
         uint32_t to = other != NULL ? wr_trace_place(trace, other) : 0;
         if (other != NULL && (to == 0 || trace->found[to] != WR_WHITE))
             wr_object_unref(other);
+        else
+            leaving->seen += other != NULL;
     }
     if (wr_unlikely((header->state & WR_STATE_SITE) != 0))
         wr_site_remove(object);
@@ -355,32 +362,78 @@ static void leave_plain(struct wr_trace *trace, uint32_t place, void *object, vo
         wr_weak_sever(object);
 }
 
+/** Whether the notes tell of a line's objects what leave_one() would find, if none refers to what lives. */
+static bool is_trusted(const struct wr_trace *trace, uint32_t l)
+{
+    const struct wr_line *line = &trace->line[l];
+    return !line->leaves && !line->special && line->refs < WR_REFS_MANY &&
+           wr_bits_count(wr_trace_white_of(trace, l)) == line->counted;
+}
+
+static void leave_line(struct wr_trace *trace, uint32_t l, void *arg)
+{
+    struct leaving *leaving = arg;
+    for (uint64_t white = wr_trace_white_of(trace, l); white != 0; white &= white - 1) {
+        uint32_t place = (l << WR_LINE_SHIFT) + wr_bits_first(white);
+        unsigned count = trace->own[place];
+        leaving->counted += count < 255 ? count : wr_count_own(wr_header_of(wr_trace_object(trace, place)));
+    }
+    if (is_trusted(trace, l))
+        leaving->trusted += trace->line[l].refs;
+    else
+        wr_trace_white_line(trace, l, leave_one, leaving);
+}
+
+static void leave_trusted(struct wr_trace *trace, uint32_t l, void *leaving)
+{
+    if (is_trusted(trace, l))
+        wr_trace_white_line(trace, l, leave_one, leaving);
+}
+
+/** Drops what the dead refer to outside. All that refers to the dead is dead; so where they hold as many references as
+ *  they have, all of these are to the dead. */
+static void leave_plain(struct pass *pass)
+{
+    struct leaving leaving = {0, 0, 0};
+    if (pass->called) {
+        wr_trace_white(pass->trace, leave_one, &leaving); /* the notes are outdated */
+        return;
+    }
+    wr_trace_white_lines(pass->trace, leave_line, &leaving);
+    if (leaving.counted != leaving.seen + leaving.trusted)
+        wr_trace_white_lines(pass->trace, leave_trusted, &leaving);
+}
+
 static void free_one(struct wr_trace *trace, uint32_t place, void *object, void *arg WR_UNUSED)
 {
     wr_object_free(trace->line[place >> WR_LINE_SHIFT].pool, wr_header_of(object));
 }
 
-/** Whether all that is alive in the pool of a line, its first, is white. */
-static bool is_all_white(const struct wr_trace *trace, uint32_t l)
+/** Frees the page of a line, its pool's first, as a whole, if all that is alive there is white. */
+static void free_page(struct wr_trace *trace, uint32_t l)
 {
-    const struct wr_typed *pool = trace->line[l].pool;
+    struct wr_typed *pool = trace->line[l].pool;
     unsigned white = 0;
-    for (uint32_t place = l << WR_LINE_SHIFT, end = place + pool->kind->blocks; place < end; place++)
-        white += trace->found[place] == WR_WHITE;
-    return white == pool->live;
+    if (pool == NULL || trace->line[l].first != 0 || pool == pool->kind->current)
+        return;
+    for (uint32_t i = l; i < trace->big_line && trace->line[i].pool == pool; i++)
+        white += wr_bits_count(wr_trace_white_of(trace, i));
+    if (white == pool->live)
+        wr_typed_discard(pool); /* and its lines are struck out */
+}
+
+static void free_line(struct wr_trace *trace, uint32_t l, void *arg)
+{
+    free_page(trace, l);
+    wr_trace_white_line(trace, l, free_one, arg);
 }
 
 static void free_plain(struct wr_trace *trace)
 {
     struct wr_heap *heap = wr_enter();
-    for (uint32_t l = 1; l < trace->lines; l++) {
-        struct wr_typed *pool = trace->line[l].pool;
-        if (pool != NULL && trace->line[l].first == 0 && pool != pool->kind->current && is_all_white(trace, l))
-            wr_typed_discard(pool); /* and its lines are struck out */
-    }
+    wr_trace_white_lines(trace, free_line, NULL);
     if (heap != NULL)
         wr_leave(heap);
-    wr_trace_white(trace, free_one, NULL);
 }
 
 static void save(struct wr_trace *trace WR_UNUSED, uint32_t place WR_UNUSED, void *object, void *arg)
@@ -389,21 +442,27 @@ static void save(struct wr_trace *trace WR_UNUSED, uint32_t place WR_UNUSED, voi
     gc->garbage[gc->garbage_count++] = object;
 }
 
-/** Counts the dead, and looks whether something is to be called for one. */
+/** Looks whether something is to be called for one of the dead. */
 static void survey(struct wr_trace *trace, uint32_t place, void *object, void *arg)
 {
     struct pass *pass = arg;
     uint32_t state = wr_state(wr_header_of(object));
-    pass->dead++;
     pass->careful |= (state & WR_STATE_WEAK) != 0 ||
                      (wr_trace_type(trace, place)->finalize != NULL && (state & WR_STATE_FINALIZED) == 0);
     if (wr_unlikely((pass->debug & WEIR_GC_DEBUG_COLLECTABLE) != 0))
         say("collectable", object, wr_trace_type(trace, place));
 }
 
-static void count_white(struct wr_trace *trace WR_UNUSED, uint32_t place WR_UNUSED, void *object WR_UNUSED, void *arg)
+/** Counts the dead of a line. */
+static void survey_line(struct wr_trace *trace, uint32_t l, void *arg)
 {
-    ++*(size_t *)arg;
+    struct pass *pass = arg;
+    const struct wr_line *line = &trace->line[l];
+    pass->dead += wr_bits_count(wr_trace_white_of(trace, l));
+    pass->plain &= line->pool != NULL && is_plain(trace->kind[line->kind].type);
+    if (line->pool == NULL || line->special || trace->kind[line->kind].type->finalize != NULL ||
+        (pass->debug & WEIR_GC_DEBUG_COLLECTABLE) != 0)
+        wr_trace_white_line(trace, l, survey, pass);
 }
 
 /** Weak references to the dead are cleared, the dead finalized; who still is dead after that stays white. */
@@ -422,21 +481,18 @@ static int bury(struct pass *pass)
 {
     struct wr_trace *trace = pass->trace;
     struct wr_burial burial, *outer;
-    bool save_all = (pass->debug & WEIR_GC_DEBUG_SAVEALL) != 0, plain = !save_all && all_are_plain(trace);
-    size_t count = 0;
-    if (save_all) {
-        wr_trace_white(trace, count_white, &count);
-        if (!make_garbage_room(&pass->domain->gc, count))
-            return -ENOMEM;
-    }
+    bool save_all = (pass->debug & WEIR_GC_DEBUG_SAVEALL) != 0;
+    if (save_all && !make_garbage_room(&pass->domain->gc, trace->whites))
+        return -ENOMEM;
     outer = wr_burial_begin(&burial);
-    wr_trace_white(trace, survey, pass);
-    if (!plain || pass->careful) {
+    pass->plain = !save_all && !trace->shared;
+    wr_trace_white_lines(trace, survey_line, pass);
+    if (!pass->plain || pass->careful) {
         wr_trace_white(trace, hold, pass);
         prepare(pass);
     }
-    if (plain) {
-        wr_trace_white(trace, leave_plain, NULL);
+    if (pass->plain) {
+        leave_plain(pass);
         free_plain(trace);
     } else if (save_all) {
         wr_trace_white(trace, save, pass);
@@ -454,11 +510,11 @@ static int bury(struct pass *pass)
 
 /* ---- passes ------------------------------------------------------------------------------------------------------ */
 
-void wr_gc_forget(struct wr_owner *owner, uint32_t line)
+void wr_gc_forget(struct wr_owner *owner, const struct wr_typed *pool)
 {
     struct wr_domain *domain = (struct wr_domain *)owner;
     if (domain->gc.trace != NULL)
-        wr_trace_forget(domain->gc.trace, line);
+        wr_trace_forget(domain->gc.trace, pool);
 }
 
 void wr_gc_drop_search(struct wr_domain *domain)
@@ -480,10 +536,18 @@ static void grow_up(struct wr_trace *trace)
         trace->big[i]->young = false;
 }
 
-static size_t pages_of(const struct wr_domain *domain)
+/** Pages of large objects and of what containers have. */
+static size_t pages_elsewhere(const struct wr_domain *domain)
 {
-    return domain->owner.pages + LOAD(((struct wr_domain *)(uintptr_t)domain)->big_pages);
+    struct wr_domain *d = (struct wr_domain *)(uintptr_t)domain;
+    size_t storage = LOAD(d->storage);
+    return LOAD(d->big_pages) + (storage <= PTRDIFF_MAX ? storage >> WR_PAGE_SHIFT : 0);
 }
+
+static size_t pages_of(const struct wr_domain *domain) { return domain->owner.pages + pages_elsewhere(domain); }
+
+/** The least that they have been since the last pass; of those elsewhere, at the looks since. */
+static size_t low_of(const struct wr_domain *domain) { return domain->owner.low + domain->gc.low_elsewhere; }
 
 /** Growth, in pages, that a pass of the generation waits for; SIZE_MAX: none comes. */
 static size_t due_at(const struct wr_domain *domain, int generation)
@@ -493,7 +557,7 @@ static size_t due_at(const struct wr_domain *domain, int generation)
     if (LOAD(settings.disabled) || (generation == WEIR_GC_YOUNG ? young : percent) == 0)
         return SIZE_MAX;
     if (generation == WEIR_GC_YOUNG)
-        growth = wr_max(young >> WR_PAGE_SHIFT, domain->owner.low / YOUNG_SHARE);
+        growth = wr_max(young >> WR_PAGE_SHIFT, low_of(domain) / YOUNG_SHARE);
     else
         growth = wr_max(FULL_LEAST >> WR_PAGE_SHIFT, gc->full_pages * percent / 100);
     return wr_max(growth, 1) * gc->patience[generation];
@@ -505,7 +569,8 @@ static void set_step(struct wr_domain *domain)
     struct wr_gc *gc = &domain->gc;
     size_t pages = pages_of(domain), grown = pages > gc->full_pages ? pages - gc->full_pages : 0;
     size_t young = due_at(domain, WEIR_GC_YOUNG), full = due_at(domain, WEIR_GC_FULL);
-    domain->owner.low = pages;
+    domain->owner.low = domain->owner.pages;
+    gc->low_elsewhere = pages_elsewhere(domain);
     gc->step = wr_min(young, full == SIZE_MAX ? full : full > grown ? full - grown : 0);
 }
 
@@ -559,10 +624,11 @@ static long run(struct wr_domain *domain, const struct wr_trace_want *want, bool
         gc->trace = trace;
         wr_trace_count(trace, 1, trace->lines);
         if (!trace->failed) {
-            pass.kept += wr_trace_compare(trace, 1, trace->lines, -1);
+            pass.kept += wr_trace_compare(trace, 1, trace->lines);
             pass.dead += pass.kept;
             while (wr_trace_mark(trace, SIZE_MAX))
                 continue;
+            wr_trace_list_white(trace, 1, trace->lines);
             grow_up(trace);
             gc->refills = trace->partial ? gc->refills : refills;
             result = bury(&pass);
@@ -615,7 +681,8 @@ long weir_gc_collect(int generation)
 void wr_gc_before_new(struct wr_domain *domain)
 {
     struct wr_gc *gc = &domain->gc;
-    size_t pages = pages_of(domain), low = domain->owner.low;
+    gc->low_elsewhere = wr_min(gc->low_elsewhere, pages_elsewhere(domain));
+    size_t pages = pages_of(domain), low = low_of(domain);
     if (wr_unlikely(wr_gc_is_stressed()) && !gc->running && weir_gc_is_enabled()) {
         collect(domain, WEIR_GC_FULL);
         return;
@@ -677,10 +744,11 @@ long weir_gc_collect_shared(void)
         wr_domain_each(set_trace, trace);
         wr_trace_count(trace, 1, trace->lines);
         if (!trace->failed) {
-            pass.kept += wr_trace_compare(trace, 1, trace->lines, -1);
+            pass.kept += wr_trace_compare(trace, 1, trace->lines);
             pass.dead += pass.kept;
             while (wr_trace_mark(trace, SIZE_MAX))
                 continue;
+            wr_trace_list_white(trace, 1, trace->lines);
             result = bury(&pass);
         }
         if (result == 0) {
@@ -700,12 +768,17 @@ long weir_gc_collect_shared(void)
 /* ---- polling ----------------------------------------------------------------------------------------------------- */
 
 enum {
-    PIECE = 256,            /* lines, or objects in grey lines, between looks at the clock */
+    PIECE = 64,             /* lines, or an eighth of the objects in grey lines, between looks at the clock */
+    PROOF_SHARE = 2,        /* to prove and release an object takes as long as passes take for so many */
+    UNKNOWN_NS = 100,       /* taken for that before there has been one */
     SEARCH_AGAIN_MS = 1000, /* a search begins so long after the last where no page has been taken since */
 };
 
 /** Objects that a budget is good for. */
-static size_t affordable(const struct wr_gc *gc, uint64_t ns) { return (size_t)(ns / wr_max(gc->ns_per_object, 1)); }
+static size_t affordable(const struct wr_gc *gc, uint64_t ns)
+{
+    return (size_t)(ns / (gc->ns_per_object > 0 ? gc->ns_per_object : UNKNOWN_NS));
+}
 
 /** Passes over some young pools at a time; true if the time was up before all were done. */
 static bool poll_young(struct wr_domain *domain, uint64_t end_ns)
@@ -742,9 +815,11 @@ static void search_on(struct wr_trace *trace)
     case WR_SEARCH_COMPARE:
         wr_trace_guess(trace, trace->cursor, to);
         break;
+    case WR_SEARCH_LIST:
+        wr_trace_list_white(trace, trace->cursor, to);
+        break;
     default:
-        if (!wr_trace_mark(trace, PIECE * 8))
-            trace->search = WR_SEARCH_DONE;
+        trace->search += !wr_trace_mark(trace, PIECE * 8);
         return;
     }
     trace->cursor = to;
@@ -755,17 +830,10 @@ static void search_on(struct wr_trace *trace)
 }
 
 /** What the search has left white is asked about again, at one go, and what is dead is buried. */
-static long prove(struct wr_domain *domain, struct wr_trace *trace, uint64_t budget_ns)
+static long prove(struct wr_domain *domain, struct wr_trace *trace)
 {
-    struct wr_gc *gc = &domain->gc;
     struct weir_gc_info info = {.generation = WEIR_GC_FULL, .polled = true};
     struct pass pass = {.domain = domain, .trace = trace, .debug = LOAD(settings.debug)};
-    size_t white = 0;
-    wr_trace_white(trace, count_white, &white);
-    if (white == 0 || white > affordable(gc, budget_ns)) {
-        gc->step = white == 0 ? gc->step : 0;
-        return 0;
-    }
     long result = 0;
     tell(WEIR_GC_START, &info);
     uint64_t start_ns = wr_os_now_ns();
@@ -773,7 +841,7 @@ static long prove(struct wr_domain *domain, struct wr_trace *trace, uint64_t bud
     if (trace->failed) {
         result = -ENOMEM;
     } else {
-        pass.kept = wr_trace_compare(trace, 1, trace->lines, 0);
+        pass.kept = wr_trace_compare_again(trace, 0);
         pass.dead = pass.kept;
         while (wr_trace_mark(trace, SIZE_MAX))
             continue;
@@ -789,6 +857,7 @@ static long poll_search(struct wr_domain *domain, uint64_t end_ns, uint64_t budg
 {
     struct wr_gc *gc = &domain->gc;
     struct wr_trace_want want = {.domain = domain, .generation = WEIR_GC_FULL, .most = SIZE_MAX};
+    long result = 0;
     if (gc->trace == NULL) {
         if (!search_is_due(domain))
             return 0;
@@ -798,12 +867,22 @@ static long poll_search(struct wr_domain *domain, uint64_t end_ns, uint64_t budg
             return -ENOMEM;
         gc->trace->cursor = 1;
     }
+    bool waited = gc->trace->search == WR_SEARCH_DONE;
     while (gc->trace->search != WR_SEARCH_DONE && !gc->trace->failed) {
         if (wr_os_now_ns() >= end_ns)
             return 1;
         search_on(gc->trace);
     }
-    long result = gc->trace->failed ? -ENOMEM : prove(domain, gc->trace, budget_ns);
+    size_t white = gc->trace->whites;
+    uint64_t now_ns = wr_os_now_ns();
+    if (gc->trace->failed)
+        result = -ENOMEM;
+    else if (white > affordable(gc, budget_ns) / PROOF_SHARE)
+        gc->step = 0;
+    else if (!waited && white > affordable(gc, end_ns > now_ns ? end_ns - now_ns : 0) / PROOF_SHARE)
+        return 1; /* the next call has time for it */
+    else if (white > 0)
+        result = prove(domain, gc->trace);
     wr_gc_drop_search(domain);
     gc->search_ms = wr_os_now_ms();
     return result;
@@ -848,7 +927,7 @@ void weir_gc_get_count(struct weir_gc_count *out)
 {
     const struct wr_domain *domain = wr_thread.domain;
     const struct wr_gc *gc = &domain->gc;
-    size_t pages = pages_of(domain), low = wr_min(domain->owner.low, pages), full = wr_min(gc->full_pages, low);
+    size_t pages = pages_of(domain), low = wr_min(low_of(domain), pages), full = wr_min(gc->full_pages, low);
     *out = (struct weir_gc_count){.young = to_bytes(pages - low), .full = to_bytes(pages - full)};
     if (domain == &wr_domain_none)
         return;

@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "base/base.h"
+#include "object/domain.h"
 #include "weir/containers.h"
 
 /** An item's sort as a container keeps it. */
@@ -60,6 +60,13 @@ WR_INLINE int wr_item_taken(int result, void *owned)
 {
     weir_unref(owned);
     return result;
+}
+
+/** Tells the collector that a container's storage has changed from and to so many fields, if these are objects. */
+WR_INLINE void wr_item_count(const void *container, const struct weir_item *item, size_t before, size_t after)
+{
+    if (wr_item_is_object(item) && before != after)
+        wr_storage_change(container, before * sizeof(void *), after * sizeof(void *));
 }
 
 /** Whether an iteration begins; `next` is never 0 once it has. */

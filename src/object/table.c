@@ -164,6 +164,15 @@ static void enter(struct wr_table *table, uint32_t place)
     table->index[slot] = place + 1;
 }
 
+/** Tells the collector of a table that is its container's first member. */
+static void note_storage(const struct wr_table *table, const struct wr_table *before)
+{
+    size_t from = before->room * before->stride + before->slots * sizeof *before->index,
+           to = table->room * table->stride + table->slots * sizeof *table->index;
+    if (has_objects(table) && from != to)
+        wr_storage_change(table, from, to);
+}
+
 /** Moves the entries to a new block with so many slots, without holes. *old is to be freed by the caller. */
 static int rebuild(struct wr_table *table, uint64_t slots, char **old)
 {
@@ -180,6 +189,7 @@ static int rebuild(struct wr_table *table, uint64_t slots, char **old)
     table->slots = (uint32_t)slots;
     table->room = (uint32_t)room;
     table->first = table->end = 0;
+    note_storage(table, &from);
     for (uint32_t place = from.first; place < from.end; place++) {
         const struct head *head = head_at(&from, place);
         if ((head->hash & HOLE) != 0)
@@ -322,6 +332,7 @@ void wr_table_clear(struct wr_table *table)
     table->data = NULL;
     table->index = NULL;
     table->slots = table->room = table->first = table->end = table->count = 0;
+    note_storage(table, &old);
     if (has_objects(&old))
         wr_table_visit(&old, release, NULL);
     weir_free(old.data);

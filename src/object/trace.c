@@ -4,17 +4,58 @@
 
 #include <string.h>
 
+#include "base/option.h"
 #include "base/text.h"
+#include "core/space.h"
 
 /* ---- gathering --------------------------------------------------------------------------------------------------- */
 
 struct gather {
     const struct wr_trace_want *want;
     struct wr_trace *trace; /* NULL: only count */
-    size_t pools, lines, bigs;
+    size_t pools, lines, bigs, kinds;
+    size_t arenas;   /* as found one after the other; some perhaps more than once */
+    uintptr_t arena; /* the last one's number */
 };
 
 static unsigned lines_of(const struct wr_kind *kind) { return (kind->blocks + WR_LINE - 1u) >> WR_LINE_SHIFT; }
+
+static uintptr_t arena_number(const void *inside) { return (uintptr_t)inside >> WR_ARENA_SHIFT; }
+
+/** Where an arena is in the table, or has room there. */
+static struct wr_trace_arena *find_arena(const struct wr_trace *trace, uintptr_t number)
+{
+    size_t i = number & trace->arena_mask;
+    while (trace->arena[i].number != 0 && trace->arena[i].number != number)
+        i = (i + 1) & trace->arena_mask;
+    return &trace->arena[i];
+}
+
+static struct wr_trace_page *find_page(struct wr_trace *trace, const struct wr_typed *pool)
+{
+    struct wr_trace_arena *arena = find_arena(trace, arena_number(pool));
+    return arena->number != 0 ? &arena->page[wr_pool_index((const struct wr_pool *)pool)] : NULL;
+}
+
+static void note_pool(struct gather *gather, struct wr_typed *pool)
+{
+    struct wr_trace *trace = gather->trace;
+    struct wr_trace_arena *arena = find_arena(trace, arena_number(pool));
+    if (arena->number == 0) {
+        arena->number = arena_number(pool);
+        arena->page = trace->page + trace->arenas++ * WR_ARENA_PAGES;
+    }
+    arena->page[wr_pool_index((const struct wr_pool *)pool)] =
+        (struct wr_trace_page){(uint32_t)gather->lines, (uint32_t)gather->kinds};
+    for (unsigned i = 0; i < lines_of(pool->kind); i++) {
+        unsigned first = i * WR_LINE;
+        trace->line[gather->lines + i] =
+            (struct wr_line){.pool = pool,
+                             .kind = (uint32_t)gather->kinds,
+                             .first = (uint16_t)first,
+                             .objects = (uint8_t)wr_min(pool->kind->blocks - first, WR_LINE)};
+    }
+}
 
 static void gather_pool(struct wr_typed *pool, struct wr_span *span, void *arg)
 {
@@ -25,18 +66,11 @@ static void gather_pool(struct wr_typed *pool, struct wr_span *span, void *arg)
          wanted = want->generation == WEIR_GC_FULL || young == (want->generation == 0);
     if (!wanted || (!want->frozen && (span->frozen & bit) != 0) || gather->pools >= want->most)
         return;
-    unsigned lines = lines_of(pool->kind);
-    if (gather->trace != NULL) {
-        pool->line = (uint32_t)gather->lines;
-        for (unsigned i = 0; i < lines; i++) {
-            unsigned first = i * WR_LINE;
-            gather->trace->line[gather->lines + i] =
-                (struct wr_line){.pool = pool,
-                                 .first = (uint16_t)first,
-                                 .objects = (uint8_t)wr_min(pool->kind->blocks - first, WR_LINE)};
-        }
-    }
-    gather->lines += lines;
+    gather->arenas += gather->arena != arena_number(pool);
+    gather->arena = arena_number(pool);
+    if (gather->trace != NULL)
+        note_pool(gather, pool);
+    gather->lines += lines_of(pool->kind);
     gather->pools++;
 }
 
@@ -59,13 +93,27 @@ static void gather_big(struct wr_big *big, void *arg)
     gather->bigs++;
 }
 
+static void gather_kind(struct gather *gather, struct wr_kind *kind)
+{
+    const struct weir_type *type = wr_kind_type(kind);
+    gather->kinds++;
+    if (gather->trace != NULL)
+        gather->trace->kind[gather->kinds] = (struct wr_trace_kind){.inverse = kind->inverse,
+                                                                    .size = kind->size,
+                                                                    .first = kind->first,
+                                                                    .nrefs = type->nrefs,
+                                                                    .refs = type->refs,
+                                                                    .type = type};
+    wr_kind_each(kind, gather_pool, gather);
+}
+
 static void gather_domain(struct wr_domain *domain, void *arg)
 {
     struct gather *gather = arg;
     for (unsigned b = 0; b < WR_BUCKETS; b++)
         for (struct wr_kind *kind = domain->bucket[b]; kind != &wr_kind_none && kind != NULL; kind = kind->next)
-            if (kind->counted || gather->want->all_types)
-                wr_kind_each(kind, gather_pool, gather);
+            if ((kind->counted || gather->want->all_types) && gather->pools < gather->want->most)
+                gather_kind(gather, kind);
     wr_big_each(domain, gather_big, gather);
 }
 
@@ -77,31 +125,74 @@ static void gather_wanted(struct gather *gather)
         wr_domain_each(gather_domain, gather);
 }
 
+/* Notes on many objects are looked into at random, and are there for a moment: huge pages save most of the time that it
+ * takes to find them. They have mappings of their own, since malloc's blocks may be somebody else's soon. */
+enum { HUGE_PAGE = 2 << 20 };
+
+static void *get_memory(size_t *size, bool *mapped)
+{
+    *mapped = *size >= HUGE_PAGE;
+    if (!*mapped)
+        return weir_calloc(1, *size);
+    *size = wr_round_up(*size, WR_PAGE_SIZE);
+    void *memory = wr_space_map(*size, HUGE_PAGE);
+    if (memory != NULL && wr_options.thp != WR_THP_NEVER)
+        wr_os_advise_huge(memory, wr_round_down(*size, HUGE_PAGE), true);
+    return memory;
+}
+
+/** Takes `count` things of `size` bytes from what begins at *at, an offset; returns where they begin. */
+static size_t lay_out(size_t *at, size_t count, size_t size)
+{
+    size_t start = *at;
+    *at += wr_round_up(count * size, WR_LINE);
+    return start;
+}
+
 struct wr_trace *wr_trace_begin(const struct wr_trace_want *want)
 {
     struct gather count = {.want = want, .lines = 1};
     gather_wanted(&count);
-    size_t lines = count.lines + ((count.bigs + WR_LINE - 1) >> WR_LINE_SHIFT);
+    size_t lines = count.lines + ((count.bigs + WR_LINE - 1) >> WR_LINE_SHIFT), at = 0, slots = 4;
+    size_t arenas = wr_min(count.arenas, atomic_load_explicit(&wr_arena_count.arenas, memory_order_relaxed));
+    bool mapped;
     if (lines >= UINT32_MAX >> WR_LINE_SHIFT)
         return NULL;
-    /* trace, lines, large ones, then the bytes; what comes as zero is left as it is. */
-    size_t head = wr_round_up(sizeof(struct wr_trace), WR_LINE),
-           table = wr_round_up(lines * sizeof(struct wr_line), WR_LINE),
-           bigs = wr_round_up(count.bigs * sizeof(struct wr_big *), WR_LINE), bytes = lines << WR_LINE_SHIFT;
-    size_t size = head + table + bigs + 2 * bytes;
-    char *memory = weir_calloc(1, size);
+    while (slots < arenas * 2)
+        slots *= 2;
+    size_t trace_at = lay_out(&at, 1, sizeof(struct wr_trace)),
+           arena_at = lay_out(&at, slots, sizeof(struct wr_trace_arena)),
+           kind_at = lay_out(&at, count.kinds + 1, sizeof(struct wr_trace_kind)),
+           page_at = lay_out(&at, arenas * WR_ARENA_PAGES, sizeof(struct wr_trace_page)),
+           line_at = lay_out(&at, lines, sizeof(struct wr_line)),
+           big_at = lay_out(&at, count.bigs, sizeof(struct wr_big *)), ring_at = lay_out(&at, lines, sizeof(uint32_t)),
+           waits_at = lay_out(&at, lines / 64 + 1, sizeof(uint64_t)),
+           white_at = lay_out(&at, lines / 64 + 1, sizeof(uint64_t)), own_at = lay_out(&at, lines, WR_LINE),
+           found_at = lay_out(&at, lines, WR_LINE);
+    char *memory = get_memory(&at, &mapped);
     if (memory == NULL)
         return NULL;
-    struct wr_trace *trace = (struct wr_trace *)(void *)memory;
-    trace->line = (struct wr_line *)(void *)(memory + head);
-    trace->big = (struct wr_big **)(void *)(memory + head + table);
-    trace->own = (uint8_t *)memory + head + table + bigs;
-    trace->found = trace->own + bytes;
-    trace->lines = (uint32_t)lines;
-    trace->big_line = (uint32_t)count.lines;
-    trace->bigs = (uint32_t)count.bigs;
-    trace->shared = want->shared;
-    trace->only_small = !wr_big_any();
+    struct wr_trace *trace = (struct wr_trace *)(void *)(memory + trace_at);
+    *trace = (struct wr_trace){
+        .own = (uint8_t *)memory + own_at,
+        .found = (uint8_t *)memory + found_at,
+        .line = (struct wr_line *)(void *)(memory + line_at),
+        .big = (struct wr_big **)(void *)(memory + big_at),
+        .kind = (struct wr_trace_kind *)(void *)(memory + kind_at),
+        .page = (struct wr_trace_page *)(void *)(memory + page_at),
+        .arena = (struct wr_trace_arena *)(void *)(memory + arena_at),
+        .arena_mask = (uint32_t)slots - 1,
+        .ring = (uint32_t *)(void *)(memory + ring_at),
+        .waits = (uint64_t *)(void *)(memory + waits_at),
+        .white = (uint64_t *)(void *)(memory + white_at),
+        .lines = (uint32_t)lines,
+        .big_line = (uint32_t)count.lines,
+        .bigs = (uint32_t)count.bigs,
+        .size = at,
+        .mapped = mapped,
+        .shared = want->shared,
+    };
+    trace->found[0] = WR_BLACK; /* the place of what is not looked at */
     struct gather fill = {.want = want, .trace = trace, .lines = 1};
     gather_wanted(&fill);
     trace->partial = fill.pools >= want->most;
@@ -110,39 +201,39 @@ struct wr_trace *wr_trace_begin(const struct wr_trace_want *want)
 
 void wr_trace_end(struct wr_trace *trace)
 {
-    for (uint32_t i = 1; i < trace->big_line; i++)
-        if (trace->line[i].pool != NULL)
-            trace->line[i].pool->line = 0;
     for (uint32_t i = 0; i < trace->bigs; i++)
         if (trace->big[i] != NULL && trace->big[i]->line == (trace->big_line << WR_LINE_SHIFT) + i)
             trace->big[i]->line = 0;
     weir_free(trace->more);
-    weir_free(trace);
+    if (trace->mapped)
+        wr_space_unmap(trace, trace->size);
+    else
+        weir_free(trace);
 }
 
-void wr_trace_forget(struct wr_trace *trace, uint32_t line)
+void wr_trace_forget(struct wr_trace *trace, const struct wr_typed *pool)
 {
-    const struct wr_typed *pool = trace->line[line].pool;
-    for (uint32_t i = line; i < trace->big_line && trace->line[i].pool == pool; i++)
+    struct wr_trace_page *page = find_page(trace, pool);
+    if (page == NULL || page->line == 0)
+        return;
+    for (uint32_t i = page->line; i < trace->big_line && trace->line[i].pool == pool; i++)
         trace->line[i].pool = NULL;
+    *page = (struct wr_trace_page){0, 0};
 }
 
 /* ---- places ------------------------------------------------------------------------------------------------------ */
 
-uint32_t wr_trace_big_place(const struct wr_trace *trace WR_UNUSED, const struct wr_header *header)
+uint32_t wr_trace_far_place(const struct wr_trace *trace, const struct wr_header *header)
 {
-    const struct wr_big *big = wr_big_of(header);
-    return big != NULL ? big->line : 0;
-}
-
-/** As wr_trace_place(), of an object that is certainly in a pool. */
-WR_INLINE uint32_t small_place(const void *object)
-{
-    const struct wr_header *header = wr_header_of(object);
-    const struct wr_typed *pool = wr_hide(wr_typed_of(header));
-    if (wr_unlikely(pool->line == 0))
-        return 0;
-    return (pool->line << WR_LINE_SHIFT) + wr_typed_index(pool->kind, header);
+    const struct wr_trace_arena *arena = find_arena(trace, arena_number(header));
+    if (arena->number != 0 && arena->page[wr_arena_page(header)].line != 0)
+        return wr_trace_page_place(trace, arena, header);
+    const struct wr_big *big = trace->bigs > 0 && wr_pool_of(header) == NULL ? wr_big_of(header) : NULL;
+    uint32_t first = trace->big_line << WR_LINE_SHIFT;
+    /* It may be another thread's, whose collector has given it a line. */
+    bool known =
+        big != NULL && big->line >= first && big->line - first < trace->bigs && trace->big[big->line - first] == big;
+    return known ? big->line : 0;
 }
 
 /** References that an object has, 0 if it is not to be looked at. */
@@ -195,11 +286,12 @@ uint64_t wr_trace_found(const struct wr_trace *trace, uint32_t place)
     return count;
 }
 
+/** One more reference to what is at a place, unless that is black, as place 0 is. */
 WR_INLINE void count_place(struct wr_trace *trace, uint8_t *found, uint32_t place)
 {
-    if (place == 0 || found[place] >= WR_COUNTS)
-        return;
-    if (wr_unlikely(++found[place] == WR_COUNTS))
+    uint8_t count = found[place];
+    found[place] = count = (uint8_t)(count + (count != WR_BLACK));
+    if (wr_unlikely(count == WR_COUNTS))
         count_more(trace, place);
 }
 
@@ -209,42 +301,110 @@ static void note_visited(void *object, void *arg)
     count_place(trace, trace->found, wr_trace_place(trace, object));
 }
 
-/* Counting needs no branch that depends on what is fetched, so the processor runs ahead of its misses by itself; what
- * it would reload after each byte that is written is held in variables. */
-WR_INLINE void note_all(struct wr_trace *trace, const void *object, const struct weir_type *type)
+/* What a line's objects refer to is written down first, then where that is, then each is counted, or coloured. Each of
+ * these is a short loop that branches on nothing that has to be fetched, nobody could foretell it; so the processor
+ * runs ahead, and waits for what it misses of many references at a time. */
+enum { TARGETS = 128 };
+struct targets {
+    unsigned count;
+    unsigned some, out; /* in all; of them, those that are not looked at */
+    void *object[TARGETS];
+    uint32_t place[TARGETS];
+};
+
+static void find_places(const struct wr_trace *trace, struct targets *targets)
 {
-    const uint16_t *refs = type->refs;
-    unsigned nrefs = type->nrefs;
-    uint8_t *found = trace->found;
-    bool only_small = trace->only_small;
-    for (unsigned i = 0; i < nrefs; i++) {
-        const void *other = *(void *const *)(const void *)((const char *)object + refs[i]);
-        if (other != NULL)
-            count_place(trace, found, only_small ? small_place(other) : wr_trace_place(trace, other));
+    const struct wr_trace here = *trace; /* the compiler keeps in registers what cannot change */
+    unsigned count = targets->count, out = 0;
+    for (unsigned i = 0; i < count; i++) {
+        uint32_t place = wr_trace_place_of(&here, targets->object[i]);
+        targets->place[i] = place;
+        out += place == 0;
     }
-    if (wr_unlikely(type->traverse != NULL))
-        type->traverse((void *)(uintptr_t)object, note_visited, trace);
+    targets->some += count;
+    targets->out += out;
+    targets->count = 0;
+}
+
+static void count_targets(struct wr_trace *trace, struct targets *targets)
+{
+    unsigned count = targets->count;
+    uint8_t *found = trace->found;
+    find_places(trace, targets);
+    for (unsigned i = 0; i < count; i++)
+        count_place(trace, found, targets->place[i]);
+}
+
+/** Adds what an object's table of references has; where there is no room what is there is dealt with first. */
+WR_INLINE void add_targets(struct wr_trace *trace, struct targets *targets, void *object,
+                           const struct wr_trace_kind *kind, void (*deal)(struct wr_trace *, struct targets *))
+{
+    unsigned count = targets->count, nrefs = kind->nrefs;
+    const uint16_t *refs = kind->refs;
+    for (unsigned i = 0; i < nrefs; i++) {
+        if (wr_unlikely(count == TARGETS)) {
+            targets->count = count;
+            deal(trace, targets);
+            count = 0;
+        }
+        void *other = *(void **)(void *)((char *)object + refs[i]);
+        targets->object[count] = other;
+        count += other != NULL;
+    }
+    targets->count = count;
+}
+
+WR_INLINE void note_all(struct wr_trace *trace, struct targets *targets, void *object, const struct wr_trace_kind *kind)
+{
+    add_targets(trace, targets, object, kind, count_targets);
+    if (wr_unlikely(kind->type->traverse != NULL))
+        kind->type->traverse(object, note_visited, trace);
+}
+
+/** The end of a line: deals with what is left, and writes down what has been seen. */
+static void sum_up(struct wr_trace *trace, uint32_t l, struct targets *targets, unsigned counted, uint32_t state)
+{
+    struct wr_line *line = &trace->line[l];
+    count_targets(trace, targets);
+    line->counted = (uint8_t)counted;
+    line->refs = (uint16_t)wr_min(targets->some, WR_REFS_MANY);
+    line->leaves = targets->out > 0;
+    line->special = state != 0;
 }
 
 static void count_line(struct wr_trace *trace, uint32_t l)
 {
     const struct wr_line *line = &trace->line[l];
-    const struct wr_kind *kind = line->pool->kind;
-    const struct weir_type type = *wr_kind_type(kind);
-    const struct wr_header *header = wr_typed_at(line->pool, line->first);
+    const struct wr_trace_kind kind = trace->kind[line->kind];
+    struct wr_header *header = wr_typed_at(line->pool, line->first);
     uint8_t *own = &trace->own[l << WR_LINE_SHIFT];
-    size_t size = kind->size, visited = 0;
-    unsigned objects = line->objects;
+    unsigned objects = line->objects, counted = 0;
     bool shared = trace->shared;
-    for (unsigned i = 0; i < objects; i++, header = (const struct wr_header *)((const char *)header + size)) {
+    uint32_t state = 0;
+    struct targets targets;
+    targets.count = targets.some = targets.out = 0;
+    for (unsigned i = 0; i < objects; i++, header = (struct wr_header *)(void *)((char *)header + kind.size)) {
         unsigned count = shared ? wr_count_shared(header) : wr_count_own(header);
         own[i] = (uint8_t)wr_min(count, 255);
         if (count == 0)
             continue;
-        visited++;
-        note_all(trace, header + 1, &type);
+        counted++;
+        state |= wr_state(header);
+        note_all(trace, &targets, header + 1, &kind);
     }
-    trace->visited += visited;
+    sum_up(trace, l, &targets, counted, state);
+    trace->visited += counted;
+}
+
+/** Of a large one. */
+static void note_big(struct wr_trace *trace, const struct wr_big *big)
+{
+    const struct weir_type *type = big->type;
+    struct targets targets;
+    targets.count = targets.some = targets.out = 0;
+    note_all(trace, &targets, big->object,
+             &(struct wr_trace_kind){.nrefs = type->nrefs, .refs = type->refs, .type = type});
+    count_targets(trace, &targets);
 }
 
 static void count_bigs(struct wr_trace *trace, uint32_t l)
@@ -257,7 +417,7 @@ static void count_bigs(struct wr_trace *trace, uint32_t l)
         if (count == 0)
             continue;
         trace->visited++;
-        note_all(trace, big->object, big->type);
+        note_big(trace, big);
     }
 }
 
@@ -279,18 +439,21 @@ enum { REPORTS = 10 }; /* of a pass, and lines of each */
 
 /* ---- colours ----------------------------------------------------------------------------------------------------- */
 
+/** The place in the ring behind `at`, if `step` is 1. */
+WR_INLINE uint32_t next_in_ring(const struct wr_trace *trace, uint32_t at, uint32_t step)
+{
+    at += step;
+    return at == trace->lines ? 0 : at;
+}
+
 static void queue_line(struct wr_trace *trace, uint32_t l)
 {
-    struct wr_line *line = &trace->line[l];
-    if (line->is_grey)
+    uint64_t *waits = &trace->waits[l / 64], bit = UINT64_C(1) << l % 64;
+    if ((*waits & bit) != 0)
         return;
-    line->is_grey = 1;
-    line->next = 0;
-    if (trace->grey_first == 0)
-        trace->grey_first = l;
-    else
-        trace->line[trace->grey_last].next = l;
-    trace->grey_last = l;
+    *waits |= bit;
+    trace->ring[trace->ring_last] = l;
+    trace->ring_last = next_in_ring(trace, trace->ring_last, 1);
 }
 
 static void count_type(void *object, void *arg)
@@ -330,7 +493,8 @@ static WR_COLD void report(struct wr_trace *trace, uint32_t place, uint64_t coun
 }
 
 /** The colour of one object of which the bytes do not tell all. */
-static WR_NOINLINE enum wr_colour compare_exactly(struct wr_trace *trace, uint32_t place, bool held, unsigned *wrong)
+static WR_NOINLINE enum wr_colour compare_exactly(struct wr_trace *trace, uint32_t place, unsigned held,
+                                                  unsigned *wrong)
 {
     void *object = wr_trace_object(trace, place);
     uint64_t count = object != NULL ? count_of(trace, wr_header_of(object)) : 0, found = wr_trace_found(trace, place);
@@ -378,17 +542,16 @@ WR_INLINE bool compare_bytes(const uint8_t *own, uint8_t *found, bool *grey)
     return true;
 }
 
-unsigned wr_trace_compare(struct wr_trace *trace, uint32_t from, uint32_t to, int held)
+unsigned wr_trace_compare(struct wr_trace *trace, uint32_t from, uint32_t to)
 {
     unsigned wrong = 0;
     for (uint32_t l = from; l < to; l++) {
         uint8_t *own = &trace->own[l << WR_LINE_SHIFT], *found = &trace->found[l << WR_LINE_SHIFT];
         bool grey = false;
-        if (held >= 0 || trace->more_count > 0 || !compare_bytes(own, found, &grey))
+        if (trace->more_count > 0 || !compare_bytes(own, found, &grey))
             for (unsigned i = 0; i < WR_LINE; i++) {
                 uint32_t place = (l << WR_LINE_SHIFT) + i;
-                bool none = own[i] == 0 || (held >= 0 && found[i] == WR_BLACK);
-                found[i] = none ? WR_BLACK : (uint8_t)compare_exactly(trace, place, held > 0, &wrong);
+                found[i] = own[i] == 0 ? WR_BLACK : (uint8_t)compare_exactly(trace, place, 0, &wrong);
                 grey |= found[i] == WR_GREY;
             }
         if (grey)
@@ -399,134 +562,173 @@ unsigned wr_trace_compare(struct wr_trace *trace, uint32_t from, uint32_t to, in
 
 /* ---- marking ----------------------------------------------------------------------------------------------------- */
 
-/* A few of the objects that have been reached are in a queue; the rest are found again by their lines. Lines come
- * first: where many are grey each has, when its turn comes, many grey objects that lie side by side. Where none is, as
- * in a list, objects come from the queue.
+/* What waits to be looked into is found by its line: lines with grey objects are in a ring, each once. Where many are
+ * grey, as in a graph without order, a line has gathered some by the time its turn comes, and they lie side by side.
  *
- * The colour of what is reached is looked at some references later, when it has been fetched into the cache: it would
- * be the worse to wait for as nobody can foretell it. The idea is that of C.-Y. Cher, A. Hosking and T. Vijaykumar,
- * "Software prefetching for mark-sweep garbage collection", 2004. */
+ * What costs time is waiting for memory. So the lines whose turn comes next are taken off the ring some steps ahead,
+ * and their grey objects fetched into the cache; the idea of a short queue between what is known to be needed and its
+ * use is that of C.-Y. Cher, A. Hosking and T. Vijaykumar, "Software prefetching for mark-sweep garbage collection",
+ * 2004. And nothing branches on a colour, which nobody can foretell: the processor runs ahead over many references and
+ * fetches what it misses for all of them at once. */
 
-WR_INLINE void reach_place(struct wr_trace *trace, void *object, uint32_t place)
+/** White objects become grey, their lines wait. */
+static void reach(struct wr_trace *trace, const uint32_t *place, unsigned count)
 {
-    if (place == 0 || trace->found[place] != WR_WHITE)
-        return;
-    trace->found[place] = WR_GREY;
-    if (trace->queue_last - trace->queue_first < WR_TRACE_QUEUE) {
-        __builtin_prefetch(object);
-        trace->queue[trace->queue_last++ % WR_TRACE_QUEUE] = (struct wr_spot){object, place};
-    } else {
-        queue_line(trace, place >> WR_LINE_SHIFT);
+    uint8_t *found = trace->found; /* a byte that is stored could be any field, for all the compiler knows */
+    uint32_t *ring = trace->ring, last = trace->ring_last, lines = trace->lines;
+    uint64_t *waits = trace->waits;
+    for (unsigned i = 0; i < count; i++) {
+        uint32_t at = place[i], l = at >> WR_LINE_SHIFT;
+        uint8_t colour = found[at];
+        uint64_t white = colour == WR_WHITE, word = waits[l / 64];
+        found[at] = (uint8_t)(colour | (WR_GREY & -(unsigned)white));
+        waits[l / 64] = word | white << l % 64;
+        ring[last] = l;
+        last += (uint32_t)(white & ~(word >> l % 64));
+        last = last == lines ? 0 : last;
     }
+    trace->ring_last = last;
 }
 
-WR_INLINE void reach(struct wr_trace *trace, void *object)
+static void reach_targets(struct wr_trace *trace, struct targets *targets)
 {
-    if (object == NULL)
-        return;
-    uint32_t place = trace->only_small ? small_place(object) : wr_trace_place(trace, object);
-    __builtin_prefetch(&trace->found[place], 1);
-    struct wr_spot *note = &trace->note[trace->notes++ % WR_TRACE_AHEAD], earlier = *note;
-    *note = (struct wr_spot){object, place};
-    reach_place(trace, earlier.object, earlier.place);
+    unsigned count = targets->count;
+    find_places(trace, targets);
+    reach(trace, targets->place, count);
 }
 
-/** Looks at the colours of all that has been reached. */
-static void end_reaches(struct wr_trace *trace)
+static void reach_visited(void *object, void *trace)
 {
-    for (unsigned at = 0; at < WR_TRACE_AHEAD; at++) {
-        struct wr_spot note = trace->note[at];
-        trace->note[at].place = 0;
-        reach_place(trace, note.object, note.place);
-    }
-    trace->notes = 0;
+    uint32_t place = wr_trace_place(trace, object);
+    reach(trace, &place, 1);
 }
 
-static void reach_visited(void *object, void *trace) { reach(trace, object); }
-
-WR_INLINE void look_into(struct wr_trace *trace, void *object, const struct weir_type *type, uint32_t place)
+WR_INLINE void look_into(struct wr_trace *trace, struct targets *targets, void *object,
+                         const struct wr_trace_kind *kind)
 {
-    const uint16_t *refs = type->refs;
-    unsigned nrefs = type->nrefs;
-    trace->found[place] = WR_BLACK;
-    for (unsigned i = 0; i < nrefs; i++)
-        reach(trace, *(void **)(void *)((char *)object + refs[i]));
-    if (wr_unlikely(type->traverse != NULL))
-        type->traverse(object, reach_visited, trace);
+    add_targets(trace, targets, object, kind, reach_targets);
+    if (wr_unlikely(kind->type->traverse != NULL))
+        kind->type->traverse(object, reach_visited, trace);
 }
 
-/** Looks into the objects in the queue. */
-static size_t empty_queue(struct wr_trace *trace)
-{
-    size_t done = 0;
-    for (unsigned last = trace->queue_last; trace->queue_first != last; done++) {
-        struct wr_spot spot = trace->queue[trace->queue_first++ % WR_TRACE_QUEUE];
-        if (trace->found[spot.place] == WR_GREY)
-            look_into(trace, spot.object, wr_trace_type(trace, spot.place), spot.place);
-    }
-    return done;
-}
+/** Objects of a line that are about to be looked into. */
+struct ahead {
+    struct wr_header *first; /* NULL: of a line of large objects, or its pool has gone */
+    uint64_t objects;        /* a bit each */
+    uint32_t line, kind;
+};
 
-/** Looks into the grey objects of a line of large ones. */
-static size_t mark_bigs(struct wr_trace *trace, uint32_t l)
+/** Takes the next line off the ring: its grey objects become black, and are fetched. */
+WR_INLINE void take_ahead(struct wr_trace *trace, struct ahead *ahead)
 {
-    size_t done = 0;
-    for (unsigned i = 0; i < trace->line[l].objects; i++) {
-        uint32_t place = (l << WR_LINE_SHIFT) + i;
-        const struct wr_big *big = trace->found[place] == WR_GREY ? wr_trace_big(trace, place) : NULL;
-        if (big == NULL || count_of(trace, wr_header_of(big->object)) == 0)
-            continue;
-        look_into(trace, big->object, big->type, place);
-        done++;
-    }
-    return done;
-}
-
-/** Looks into the grey objects of a line. */
-static size_t mark_line(struct wr_trace *trace, uint32_t l)
-{
+    uint32_t l = trace->ring[trace->ring_first];
     const struct wr_line *line = &trace->line[l];
-    size_t done = 0;
-    if (line->pool == NULL)
-        return mark_bigs(trace, l);
-    const struct wr_kind *kind = line->pool->kind;
-    const struct weir_type type = *wr_kind_type(kind);
-    char *first = (char *)wr_typed_at(line->pool, line->first);
+    uint8_t *found = &trace->found[l << WR_LINE_SHIFT];
+    trace->ring_first = next_in_ring(trace, trace->ring_first, 1);
+    trace->waits[l / 64] &= ~(UINT64_C(1) << l % 64);
+    *ahead = (struct ahead){.line = l};
     for (unsigned i = 0; i < WR_LINE; i += 8)
-        for (uint64_t greys; (greys = wr_trace_find(&trace->found[(l << WR_LINE_SHIFT) + i], WR_GREY)) != 0; done++) {
-            unsigned index = i + wr_bits_first(greys) / 8;
-            uint32_t place = (l << WR_LINE_SHIFT) + index;
-            struct wr_header *header = (struct wr_header *)(first + (size_t)index * kind->size);
-            if (count_of(trace, header) > 0)
-                look_into(trace, wr_object_of(header), &type, place);
-            else
-                trace->found[place] = WR_BLACK; /* it has gone */
-        }
+        ahead->objects |= wr_trace_find(found + i, WR_GREY) << i;
+    for (uint64_t left = ahead->objects; left != 0; left &= left - 1)
+        found[wr_bits_first(left)] = WR_BLACK;
+    if (line->pool == NULL)
+        return;
+    size_t size = trace->kind[line->kind].size;
+    ahead->kind = line->kind;
+    ahead->first = (struct wr_header *)(void *)(wr_typed_start(line->pool) + trace->kind[line->kind].first +
+                                                (size_t)line->first * size);
+    for (uint64_t left = ahead->objects; left != 0; left &= left - 1)
+        __builtin_prefetch((char *)ahead->first + wr_bits_first(left) * size);
+}
+
+static void look_into_big(struct wr_trace *trace, struct targets *targets, uint32_t place)
+{
+    const struct wr_big *big = place >> WR_LINE_SHIFT >= trace->big_line ? wr_trace_big(trace, place) : NULL;
+    if (big == NULL || count_of(trace, wr_header_of(big->object)) == 0)
+        return;
+    const struct weir_type *type = big->type;
+    look_into(trace, targets, big->object,
+              &(struct wr_trace_kind){.nrefs = type->nrefs, .refs = type->refs, .type = type});
+}
+
+/** Looks into them. What the program has released since it became grey is left alone. */
+WR_INLINE unsigned look_ahead(struct wr_trace *trace, struct targets *targets, const struct ahead *ahead)
+{
+    const struct wr_trace_kind kind = trace->kind[ahead->kind];
+    unsigned done = 1;
+    for (uint64_t left = ahead->objects; left != 0; left &= left - 1, done++) {
+        unsigned i = wr_bits_first(left);
+        struct wr_header *header = (struct wr_header *)(void *)((char *)ahead->first + i * kind.size);
+        if (wr_unlikely(ahead->first == NULL))
+            look_into_big(trace, targets, (ahead->line << WR_LINE_SHIFT) + i);
+        else if (wr_likely(count_of(trace, header) > 0))
+            look_into(trace, targets, wr_object_of(header), &kind);
+    }
     return done;
 }
 
 bool wr_trace_mark(struct wr_trace *trace, size_t most)
 {
+    struct ahead ahead[WR_TRACE_AHEAD];
     size_t done = 0;
-    while (done < most) {
-        uint32_t l = trace->grey_first;
-        if (l != 0) {
-            trace->grey_first = trace->line[l].next;
-            trace->line[l].is_grey = 0;
-            done += 1 + mark_line(trace, l);
-        } else if (trace->queue_first != trace->queue_last) {
-            done += empty_queue(trace);
-        } else if (trace->notes > 0) {
-            end_reaches(trace);
+    unsigned first = 0, last = 0; /* they only grow */
+    struct targets targets;
+    targets.count = 0;
+    /* Nothing is ahead in the end: what the program does before this goes on may concern those objects. */
+    for (;;) {
+        bool more = done < most && trace->ring_first != trace->ring_last;
+        if (more && last - first < WR_TRACE_AHEAD)
+            take_ahead(trace, &ahead[last++ % WR_TRACE_AHEAD]);
+        else if (first != last)
+            done += look_ahead(trace, &targets, &ahead[first++ % WR_TRACE_AHEAD]);
+        else if (targets.count > 0)
+            reach_targets(trace, &targets);
+        else
+            return trace->ring_first != trace->ring_last;
+        if (targets.count >= TARGETS / 2)
+            reach_targets(trace, &targets);
+    }
+}
+
+/* ---- what is white in the end ------------------------------------------------------------------------------------ */
+
+void wr_trace_list_white(struct wr_trace *trace, uint32_t from, uint32_t to)
+{
+    for (uint32_t l = from; l < to; l++) {
+        uint64_t white = trace->line[l].pool != NULL || l >= trace->big_line ? wr_trace_white_of(trace, l) : 0;
+        if (white == 0)
+            continue;
+        trace->white[l / 64] |= UINT64_C(1) << l % 64;
+        trace->whites += wr_bits_count(white);
+    }
+}
+
+/** The white objects of a line are counted again; those that have gone become black. Some have been found already. */
+static void recount_line(struct wr_trace *trace, uint32_t l, void *arg WR_UNUSED)
+{
+    const struct wr_line *line = &trace->line[l];
+    struct targets targets;
+    uint32_t state = 0;
+    unsigned counted = 0;
+    targets.count = targets.some = targets.out = 0;
+    for (unsigned i = 0; i < line->objects; i++) {
+        uint32_t place = (l << WR_LINE_SHIFT) + i;
+        if (trace->found[place] >= WR_COUNTS || trace->own[place] == 0)
+            continue;
+        void *object = wr_trace_object(trace, place);
+        unsigned count = object != NULL ? count_of(trace, wr_header_of(object)) : 0;
+        trace->own[place] = (uint8_t)wr_min(count, 255);
+        if (count == 0) {
+            trace->found[place] = WR_BLACK;
+        } else if (line->pool != NULL) {
+            counted++;
+            state |= wr_state(wr_header_of(object));
+            note_all(trace, &targets, object, &trace->kind[line->kind]);
         } else {
-            return false;
+            note_big(trace, wr_trace_big(trace, place));
         }
     }
-    /* What the program does before this goes on may concern these objects, but not their lines. */
-    end_reaches(trace);
-    while (trace->queue_first != trace->queue_last)
-        queue_line(trace, trace->queue[trace->queue_first++ % WR_TRACE_QUEUE].place >> WR_LINE_SHIFT);
-    return true;
+    sum_up(trace, l, &targets, counted, state);
 }
 
 void wr_trace_recount(struct wr_trace *trace)
@@ -534,15 +736,33 @@ void wr_trace_recount(struct wr_trace *trace)
     trace->more_count = 0;
     if (trace->more_room > 0)
         memset(trace->more, 0, trace->more_room * sizeof *trace->more);
-    for (uint32_t l = 1; l < trace->lines; l++)
-        for (unsigned i = 0; i < trace->line[l].objects; i++) {
-            uint32_t place = (l << WR_LINE_SHIFT) + i;
-            if (trace->found[place] >= WR_COUNTS || trace->own[place] == 0)
-                continue;
-            void *object = wr_trace_object(trace, place);
-            if (object == NULL || count_of(trace, wr_header_of(object)) == 0)
-                trace->found[place] = WR_BLACK;
-            else
-                note_all(trace, object, wr_trace_type(trace, place));
-        }
+    wr_trace_white_lines(trace, recount_line, NULL);
+}
+
+struct comparison {
+    unsigned held, wrong;
+};
+
+static void compare_again(struct wr_trace *trace, uint32_t l, void *arg)
+{
+    struct comparison *comparison = arg;
+    uint8_t *own = &trace->own[l << WR_LINE_SHIFT], *found = &trace->found[l << WR_LINE_SHIFT];
+    bool grey = false;
+    for (unsigned i = 0; i < WR_LINE; i++) {
+        if (own[i] == 0)
+            found[i] = WR_BLACK;
+        if (found[i] == WR_BLACK)
+            continue;
+        found[i] = (uint8_t)compare_exactly(trace, (l << WR_LINE_SHIFT) + i, comparison->held, &comparison->wrong);
+        grey |= found[i] == WR_GREY;
+    }
+    if (grey)
+        queue_line(trace, l);
+}
+
+unsigned wr_trace_compare_again(struct wr_trace *trace, unsigned held)
+{
+    struct comparison comparison = {held, 0};
+    wr_trace_white_lines(trace, compare_again, &comparison);
+    return comparison.wrong;
 }

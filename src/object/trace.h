@@ -3,7 +3,7 @@
  * but they themselves refer to, and what do the others reach?
  *
  * Each object has a byte in each of two dense arrays, and no page of objects is written to. Pools get lines of 64 bytes
- * of both, so an object's place follows from its pool's `line` and its number in the pool. `own` is its count when it
+ * of both, so an object's place follows from its page's line and its number in the page. `own` is its count when it
  * was looked at, `found` the references from others of them that were found; then, in the same byte, its colour.
  *
  * What is written down may be outdated by the time it is used, when weir_gc_poll() goes on after the program has run: a
@@ -27,42 +27,70 @@ enum wr_colour {
 /** 64 objects of a pool, or large ones. */
 struct wr_line {
     struct wr_typed *pool; /* NULL: it has gone; or the line is of large objects */
-    uint32_t next;         /* the next grey line */
+    uint32_t kind;         /* index of the pool's */
     uint16_t first;        /* number of the line's first object in its pool */
     uint8_t objects;
-    uint8_t is_grey; /* in the queue of grey lines */
+
+    /* Of the objects that were counted, or counted again: */
+    uint8_t counted; /* how many */
+    uint16_t refs;   /* fields of the types' tables that are not NULL; REFS_MANY: as many or more */
+    bool leaves;     /* one of those leads to what is not looked at */
+    bool special;    /* an object's state is not 0 */
 };
 
-enum { WR_TRACE_QUEUE = 64, WR_TRACE_AHEAD = 8 };
+enum { WR_REFS_MANY = UINT16_MAX };
+
+/** What is to be known of a kind to find an object's place, and what it refers to. */
+struct wr_trace_kind {
+    uint64_t inverse; /* as in struct wr_kind; 0 of the first, which is none */
+    uint32_t size;
+    uint16_t first, nrefs;
+    const uint16_t *refs;
+    const struct weir_type *type;
+};
+
+/** For each page of an arena: its pool's first line, and kind. 0: it is not looked at. An object's place follows from
+ *  that and its address, by memory that is small enough to stay near the processor; descriptors of pools are not. */
+struct wr_trace_page {
+    uint32_t line, kind;
+};
+
+/** An arena; open addressing by its number, address >> WR_ARENA_SHIFT. Those that lie side by side do not collide. */
+struct wr_trace_arena {
+    uintptr_t number; /* 0: none */
+    struct wr_trace_page *page;
+};
+
+enum { WR_TRACE_AHEAD = 4 }; /* lines that are fetched before they are looked into */
 
 struct wr_trace {
     uint8_t *own, *found; /* by place */
     struct wr_line *line; /* [0] is none */
     struct wr_big **big;  /* by place, less that of the first */
+    struct wr_trace_kind *kind;
+    struct wr_trace_page *page; /* of all arenas */
+    struct wr_trace_arena *arena;
+    uint32_t arenas, arena_mask;
     uint32_t lines, big_line, bigs;
-    bool shared;     /* of shared objects, by their counts */
-    bool only_small; /* there is no large object in the process */
-    bool failed;     /* memory was short */
-    bool partial;    /* there may be more pools than were wanted */
+    size_t size;  /* of all this, in bytes */
+    bool mapped;  /* it has a mapping of its own */
+    bool shared;  /* of shared objects, by their counts */
+    bool failed;  /* memory was short */
+    bool partial; /* there may be more pools than were wanted */
     uint64_t visited;
 
-    uint32_t grey_first, grey_last; /* queue of grey lines */
-    struct wr_more {                /* what `found` could not hold; open addressing */
+    uint32_t *ring; /* lines with grey objects, each once, ring_first to ring_last; room for all */
+    uint32_t ring_first, ring_last;
+    uint64_t *waits; /* a bit for each line: it is in the ring */
+    uint64_t *white; /* and: it has white objects, or had when nothing was grey any more */
+    size_t whites;   /* objects white then */
+    struct wr_more { /* what `found` could not hold; open addressing */
         uint32_t place, count;
     } * more;
     size_t more_room, more_count;
 
-    unsigned queue_first, queue_last; /* they only grow */
-    struct wr_spot {
-        void *object;
-        uint32_t place;
-    } queue[WR_TRACE_QUEUE]; /* grey objects, reached lately */
-
-    struct wr_spot note[WR_TRACE_AHEAD]; /* references whose colour is yet to be looked at */
-    unsigned notes;                      /* since there was none */
-
     /* weir_gc_poll()'s progress */
-    enum wr_search { WR_SEARCH_COUNT, WR_SEARCH_COMPARE, WR_SEARCH_MARK, WR_SEARCH_DONE } search;
+    enum wr_search { WR_SEARCH_COUNT, WR_SEARCH_COMPARE, WR_SEARCH_MARK, WR_SEARCH_LIST, WR_SEARCH_DONE } search;
     uint32_t cursor;
 };
 
@@ -76,13 +104,13 @@ struct wr_trace_want {
     size_t most;              /* pools, about; SIZE_MAX: all */
 };
 
-/** Notes for the pools that are wanted; NULL when memory is short. Pools have at most one line each at a time: nothing
- *  else may be under way in the domain. pre: owner. */
+/** Notes for the pools that are wanted; NULL when memory is short. Nothing else may be under way in the domain, since
+ *  it is told of one trace only when pools go, and large objects have one line each. pre: owner. */
 struct wr_trace *wr_trace_begin(const struct wr_trace_want *want);
 void wr_trace_end(struct wr_trace *trace);
 
-/** The pool at `line` has gone. */
-void wr_trace_forget(struct wr_trace *trace, uint32_t line);
+/** The pool has gone. */
+void wr_trace_forget(struct wr_trace *trace, const struct wr_typed *pool);
 
 /** The large object at a place, NULL if it has gone. */
 WR_INLINE struct wr_big *wr_trace_big(const struct wr_trace *trace, uint32_t place)
@@ -108,18 +136,34 @@ WR_INLINE const struct weir_type *wr_trace_type(const struct wr_trace *trace, ui
     return wr_likely(line->pool != NULL) ? wr_kind_type(line->pool->kind) : wr_trace_big(trace, place)->type;
 }
 
-uint32_t wr_trace_big_place(const struct wr_trace *trace, const struct wr_header *header);
+/** As wr_trace_place(), of what the first look does not find: a large object, or an arena that collides. */
+uint32_t wr_trace_far_place(const struct wr_trace *trace, const struct wr_header *header);
 
-/** The place of an object, 0 if it is not among them. */
-WR_INLINE uint32_t wr_trace_place(const struct wr_trace *trace, const void *object)
+/** The place of a header in a page. */
+WR_INLINE uint32_t wr_trace_page_place(const struct wr_trace *trace, const struct wr_trace_arena *arena,
+                                       const struct wr_header *header)
+{
+    struct wr_trace_page page = arena->page[wr_arena_page(header)];
+    const struct wr_trace_kind *kind = &trace->kind[page.kind];
+    uint64_t offset = ((uintptr_t)header & (WR_PAGE_SIZE - 1)) - kind->first;
+    return (page.line << WR_LINE_SHIFT) + (uint32_t)((offset * kind->inverse) >> 40);
+}
+
+/** The place of an object, 0 if it is not among them. pre: it is one. */
+WR_INLINE uint32_t wr_trace_place_of(const struct wr_trace *trace, const void *object)
 {
     const struct wr_header *header = wr_header_of(object);
-    if (object == NULL)
-        return 0;
-    const struct wr_typed *pool = wr_pool_of(header);
-    if (wr_unlikely(pool == NULL))
-        return trace->bigs > 0 ? wr_trace_big_place(trace, header) : 0;
-    return pool->line == 0 ? 0 : (pool->line << WR_LINE_SHIFT) + wr_typed_index(pool->kind, header);
+    uintptr_t number = (uintptr_t)header >> WR_ARENA_SHIFT;
+    const struct wr_trace_arena *arena = &trace->arena[number & trace->arena_mask];
+    uint32_t place = wr_likely(arena->number == number) ? wr_trace_page_place(trace, arena, header) : 0;
+    bool far = arena->number != number || (trace->bigs > 0 && place == 0);
+    return wr_likely(!far) ? place : wr_trace_far_place(trace, header);
+}
+
+/** The same; 0 of NULL. */
+WR_INLINE uint32_t wr_trace_place(const struct wr_trace *trace, const void *object)
+{
+    return object != NULL ? wr_trace_place_of(trace, object) : 0;
 }
 
 /** References to the object at a place that have been found. pre: nothing has been coloured yet. */
@@ -128,13 +172,9 @@ uint64_t wr_trace_found(const struct wr_trace *trace, uint32_t place);
 /** Counts what objects of lines [from, to) refer to. */
 void wr_trace_count(struct wr_trace *trace, uint32_t from, uint32_t to);
 
-/** The same from white objects to white objects only, anew; those that are gone become black. */
-void wr_trace_recount(struct wr_trace *trace);
-
 /** Colours objects of lines [from, to): grey what has references that were not found, white the rest; what has fewer
- *  than were found is grey, and reported. Returns the number of those. `held` is -1; after a recount, where what was
- *  black stays so, the number of references of the pass's own that each of the others has. */
-unsigned wr_trace_compare(struct wr_trace *trace, uint32_t from, uint32_t to, int held);
+ *  than were found is grey, and reported. Returns the number of those. */
+unsigned wr_trace_compare(struct wr_trace *trace, uint32_t from, uint32_t to);
 
 /** The same for notes that may be outdated: where they contradict each other nothing is reported. */
 void wr_trace_guess(struct wr_trace *trace, uint32_t from, uint32_t to);
@@ -142,30 +182,57 @@ void wr_trace_guess(struct wr_trace *trace, uint32_t from, uint32_t to);
 /** Looks into grey objects, some `most` of them; false once there are none. */
 bool wr_trace_mark(struct wr_trace *trace, size_t most);
 
-/** Which of 8 colours are `colour`: the high bit of each such byte, and perhaps of some behind the first. */
+/** Notes which of lines [from, to) have white objects, and how many these are. pre: nothing is grey. All below concerns
+ *  lines so noted. */
+void wr_trace_list_white(struct wr_trace *trace, uint32_t from, uint32_t to);
+
+/** Counts what white objects refer to anew; those that are gone become black. */
+void wr_trace_recount(struct wr_trace *trace);
+
+/** Then, as wr_trace_compare(): `held` references to each are the pass's own. What was black stays so. */
+unsigned wr_trace_compare_again(struct wr_trace *trace, unsigned held);
+
+/** Which of 8 colours are `colour`, a bit each. */
 WR_INLINE uint64_t wr_trace_find(const uint8_t *found, enum wr_colour colour)
 {
-    uint64_t word, ones = UINT64_C(0x0101010101010101);
+    const uint64_t ones = UINT64_C(0x0101010101010101), low = ones * 0x7f;
+    uint64_t word;
     __builtin_memcpy(&word, found, sizeof word);
     word ^= ones * colour;
-    word = (word - ones) & ~word & (ones << 7);
-    return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? word : __builtin_bswap64(word);
+    word = ~(((word & low) + low) | word | low); /* the high bit of each byte that is 0 */
+    if (__BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__)
+        word = __builtin_bswap64(word);
+    return (word >> 7) * UINT64_C(0x0102040810204080) >> 56;
+}
+
+/** Which objects of a line are white, a bit each. */
+WR_INLINE uint64_t wr_trace_white_of(const struct wr_trace *trace, uint32_t l)
+{
+    const uint8_t *found = &trace->found[l << WR_LINE_SHIFT];
+    uint64_t white = 0;
+    for (unsigned i = 0; i < WR_LINE; i += 8)
+        white |= wr_trace_find(found + i, WR_WHITE) << i;
+    return white & wr_bits_run(0, trace->line[l].objects);
+}
+
+/** Calls fn for each line. */
+WR_INLINE void wr_trace_white_lines(struct wr_trace *trace, void (*fn)(struct wr_trace *, uint32_t l, void *arg),
+                                    void *arg)
+{
+    for (uint32_t i = 0; i <= (trace->lines - 1) / 64; i++)
+        for (uint64_t left = trace->white[i]; left != 0; left &= left - 1)
+            fn(trace, i * 64 + wr_bits_first(left), arg);
 }
 
 /** Calls fn for each white object of a line. */
 WR_INLINE void wr_trace_white_line(struct wr_trace *trace, uint32_t l,
                                    void (*fn)(struct wr_trace *, uint32_t place, void *object, void *arg), void *arg)
 {
-    const struct wr_line *line = &trace->line[l];
-    const uint8_t *found = &trace->found[l << WR_LINE_SHIFT];
-    for (unsigned i = 0; i < WR_LINE; i += 8) {
-        if (wr_trace_find(found + i, WR_WHITE) == 0)
-            continue;
-        for (unsigned j = i; j < i + 8 && j < line->objects; j++) {
-            void *object = found[j] == WR_WHITE ? wr_trace_object(trace, (l << WR_LINE_SHIFT) + j) : NULL;
-            if (object != NULL)
-                fn(trace, (l << WR_LINE_SHIFT) + j, object, arg);
-        }
+    for (uint64_t white = wr_trace_white_of(trace, l); white != 0; white &= white - 1) {
+        uint32_t place = (l << WR_LINE_SHIFT) + wr_bits_first(white);
+        void *object = wr_trace_object(trace, place);
+        if (object != NULL)
+            fn(trace, place, object, arg);
     }
 }
 
@@ -173,8 +240,9 @@ WR_INLINE void wr_trace_white_line(struct wr_trace *trace, uint32_t l,
 WR_INLINE void wr_trace_white(struct wr_trace *trace,
                               void (*fn)(struct wr_trace *, uint32_t place, void *object, void *arg), void *arg)
 {
-    for (uint32_t l = 1; l < trace->lines; l++)
-        wr_trace_white_line(trace, l, fn, arg);
+    for (uint32_t i = 0; i <= (trace->lines - 1) / 64; i++)
+        for (uint64_t left = trace->white[i]; left != 0; left &= left - 1)
+            wr_trace_white_line(trace, i * 64 + wr_bits_first(left), fn, arg);
 }
 
 #endif

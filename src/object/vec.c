@@ -49,6 +49,7 @@ static int set_room(struct weir_vec *vec, size_t room)
     char *data = weir_reallocarray(vec->data, room, wr_item_room(&vec->item));
     if (data == NULL)
         return -ENOMEM;
+    wr_item_count(vec, &vec->item, vec->room, room);
     vec->data = data;
     vec->room = room;
     return 0;
@@ -168,6 +169,7 @@ void weir_vec_clear(struct weir_vec *vec)
     struct weir_vec old = *vec;
     vec->data = NULL;
     vec->count = vec->room = 0;
+    wr_item_count(vec, &old.item, old.room, 0);
     wr_item_release(&old.item, old.data, old.count, wr_item_room(&old.item));
     weir_free(old.data);
 }

@@ -12,6 +12,12 @@ try() {
     n=$((n + 1))
     name="<weir/$4> as $3 with $1"
     echo "#include <weir/$4>" >"$scratch/alone.$2"
+    # A macro is tried where it is used.
+    if [ "$4" = containers.h ] || [ "$4" = weir.h ]; then
+        echo "struct weir_map *numbers(void); /* one sort for keys, one for values */" >>"$scratch/alone.$2"
+        echo "struct weir_map *numbers(void) { return weir_map_new(WEIR_VALUES(int), WEIR_VALUES(double)); }" \
+            >>"$scratch/alone.$2"
+    fi
     if ! command -v "$1" >/dev/null; then
         echo "ok $n - $name # SKIP $1 is missing"
     elif "$1" "-std=$3" -Wall -Wextra -Wpedantic -Werror -fsyntax-only -I"$source/include" "$scratch/alone.$2" \

@@ -757,3 +757,24 @@ Test(containers, reserved_room_cannot_fail)
     weir_unref(map);
     weir_unref(set);
 }
+
+Test(containers, storage_makes_passes_due)
+{
+    enum { VECS = 1000, ITEMS = 8192 };
+    struct weir_gc_stats before, after;
+    weir_gc_get_stats(&before);
+    for (int i = 0; i < VECS; i++) {
+        struct weir_vec *vec = weir_vec_new(NULL);
+        cr_assert_not_null(vec);
+        cr_assert_eq(weir_vec_reserve(vec, ITEMS), 0);
+        cr_assert_eq(weir_vec_push(vec, vec), 0);
+        weir_unref(vec);
+    }
+    weir_gc_get_stats(&after);
+    cr_assert_geq(after.collected - before.collected, VECS * 3 / 4, "%lu of %d collected unasked",
+                  (unsigned long)(after.collected - before.collected), VECS);
+    weir_gc_collect(WEIR_GC_FULL);
+    struct weir_gc_count count;
+    weir_gc_get_count(&count);
+    cr_assert_leq(count.young, 64 << 10, "%zu bytes are left", count.young);
+}

@@ -244,6 +244,59 @@ Test(object_threads, shared_cycles_are_collected_on_request)
     must(weir_gc_collect_shared() == 1 && alive() == 0, "%lu are alive", alive());
 }
 
+/* ---- passes side by side ----------------------------------------------------------------------------------------- */
+
+static struct {
+    pthread_barrier_t ready, done;
+    struct node *shared[2]; /* a small and a large one */
+} search;
+
+/** Has a search under way, over objects of which some are shared. */
+static void *hold_a_search(void *arg WR_UNUSED)
+{
+    enum { NODES = 2000 };
+    struct node *first = NULL;
+    for (int i = 0; i < NODES; i++) {
+        struct node *node = make(i % 2 == 0 ? &node_type : &large_type);
+        node->left = first;
+        first = node;
+    }
+    search.shared[0] = weir_share(make(&node_type));
+    search.shared[1] = weir_share(make(&large_type));
+    weir_gc_collect(WEIR_GC_FULL); /* or a poll would see to what is young first */
+    must(weir_gc_poll(1) == 1, "a search was over within a nanosecond");
+    pthread_barrier_wait(&search.ready);
+    pthread_barrier_wait(&search.done);
+    weir_unref(first);
+    return NULL;
+}
+
+Test(object_threads, a_pass_does_not_take_the_notes_of_another_threads)
+{
+    enum { NODES = 8000 };
+    static struct node *node[NODES];
+    pthread_t thread;
+    pthread_barrier_init(&search.ready, NULL, 2);
+    pthread_barrier_init(&search.done, NULL, 2);
+    must(pthread_create(&thread, NULL, hold_a_search, NULL) == 0, "no thread");
+    pthread_barrier_wait(&search.ready);
+    for (int i = 0; i < NODES; i++) {
+        node[i] = make(i % 2 == 0 ? &node_type : &large_type);
+        node[i]->left = weir_ref(search.shared[0]);
+        node[i]->right = weir_ref(search.shared[1]);
+    }
+    cr_assert_eq(weir_gc_collect(WEIR_GC_FULL), 0, "of objects that are all held");
+    cr_assert_eq(weir_refcount(search.shared[0]), NODES + 1);
+    for (int i = 0; i < NODES; i++)
+        weir_unref(node[i]);
+    weir_unref(search.shared[0]);
+    weir_unref(search.shared[1]);
+    pthread_barrier_wait(&search.done);
+    pthread_join(thread, NULL);
+    pthread_barrier_destroy(&search.ready);
+    pthread_barrier_destroy(&search.done);
+}
+
 /* ---- passes beside each other, fork ------------------------------------------------------------------------------ */
 
 static _Atomic bool stop;
