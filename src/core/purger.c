@@ -25,7 +25,11 @@
 #include "os/helper.h"
 
 enum { TICK_MS = 250, LIFE = 20, FLOOR_BYTES = 256 * 1024 };
-enum { RETRY_MS = 1000, LONELY_MS = 10, RETRY_MOST_MS = 64000 }; /* where it could not be made; where it was not to be */
+enum {
+    RETRY_MS = 1000,
+    LONELY_MS = 10,
+    RETRY_MOST_MS = 64000
+}; /* where it could not be made; where it was not to be */
 enum { RUNNING = 1, ASKED = 2, OLD = 4 };
 
 static _Atomic uint32_t state;

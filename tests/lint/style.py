@@ -10,8 +10,8 @@ from source import C_FOLDERS, all_files, c_files, code, files, line_of, read, re
 SCRIPTS = {".sh", ".py", ".mk", ".am", ".ac", ".m4"}
 NO_LIST = {".mk", ".pyc"}
 NAMED_SCRIPTS = ("bench/ebb-all", "bench/ebb-python", "bench/make-page", "bench/objects-all", "bench/regret-plot",
-                 "bench/traces/make", "tools/try", "tools/check", ".ci/run", "autogen.sh", "configure.ac", "Makefile.am",
-                 "m4/weir.m4")
+                 "bench/traces/make", "tools/try", "tools/check", ".ci/run", "autogen.sh", "configure.ac",
+                 "Makefile.am", "m4/weir.m4")
 
 
 def scripts():
