@@ -74,6 +74,7 @@ def rows_of(result):
 
 
 other = compile_c("libother.so", OTHER, "-shared", "-fPIC", "-Wl,-soname,libother.so", "-O1")
+nameless = compile_c("libnameless.so", OTHER, "-shared", "-fPIC", "-O1")
 hill = compile_c("hill", HILL, "-O0")
 if not other or not hill:
     skip("weir compare", "no compiler")
@@ -452,6 +453,7 @@ for args, status, words in (
     (["--only=glibc,nothing", "true"], 125, "no allocator is called 'nothing'"),
     (["--with=x=/no/such.so", "true"], 125, "/no/such.so: No such file"),
     (["--with=x=/bin/true", "true"], 125, "no shared library"),
+    (["--list", f"--with=nameless={nameless}", "--only=nameless"], 0, ""),
     (["--with=glibc=" + other, "true"], 125, "another name"),
     (["--with=" + other, "true"], 125, "--with takes NAME=PATH"),
     (["--rounds=0", "true"], 125, "whole number"),

@@ -54,7 +54,8 @@ static const char *refusal(const char *path)
         return strerror(errno);
     bool elf = binary_read(fd, &b);
     const char *why = NULL;
-    if (!elf || !b.native || b.soname == NULL)
+    /* Libraries built by hand may lack a name of their own; programs ask for a loader, or for no library. */
+    if (!elf || !b.native || (b.soname == NULL && (*b.loader != '\0' || b.needed.count == 0)))
         why = "it is no shared library for this machine";
     else if (!b.own_malloc)
         why = "it defines no malloc";
