@@ -76,24 +76,28 @@ enum wr_span_kind {
 };
 
 /* The head of an arena. The pools of the head's own pages are never used, and what the arena knows of itself lies
- * there: so the head is no longer than the descriptors, and where `owner` of such a pool would be there is nothing that
- * a wild free could take for a heap. */
+ * there: so the head is no longer than the descriptors. Where `owner` of such a pool would be, and whether it is one of
+ * objects, there is nothing that a wild free could take for something. */
 struct wr_arena {
     union {
         struct {
-            struct wr_arena *next;        /* arenas with as many free spans. guarded by: arena lock */
-            uintptr_t no_owner;           /* 0 */
-            struct wr_arena *prev;        /* guarded by: arena lock */
-            uint64_t free_spans;          /* guarded by: arena lock */
-            uint64_t busy_spans;          /* free spans with busy pages; guarded by: arena lock */
-            uintptr_t no_owner_either;    /* 0 */
+            struct wr_arena *next; /* arenas with as many free spans. guarded by: arena lock */
+            uintptr_t no_owner_0;  /* 0, as all of these */
+            struct wr_arena *prev; /* guarded by: arena lock */
+            uint64_t no_type_0;
+            uint64_t free_spans; /* guarded by: arena lock */
+            uintptr_t no_owner_1;
+            uint64_t busy_spans; /* free spans with busy pages; guarded by: arena lock */
+            uint64_t no_type_1;
             _Atomic uint64_t slack_spans; /* spans that may have slack; relaxed, a hint that errs on the side of 1 */
+            uintptr_t no_owner_2;
             uint64_t pooled; /* spans whose pools' descriptors have been touched, for the figures. guarded by: arena
                                 lock */
-            unsigned pins;   /* threads that look into the arena without a block in it. guarded by: arena lock */
-            bool whole;      /* the head is resident to its end. Written before others know the arena */
-            bool huge;       /* backed by huge pages: every page is resident, until the first is to go back. guarded by:
-                                whoever maps the arena, then purging */
+            uint64_t no_type_2;
+            unsigned pins; /* threads that look into the arena without a block in it. guarded by: arena lock */
+            bool whole;    /* the head is resident to its end. Written before others know the arena */
+            bool huge;     /* backed by huge pages: every page is resident, until the first is to go back. guarded by:
+                              whoever maps the arena, then purging */
         };
         struct wr_pool pool[WR_ARENA_PAGES];
     };
@@ -104,11 +108,17 @@ _Static_assert(sizeof(struct wr_span) == 64, "a span descriptor is a cache line"
 enum { WR_POOL_SHIFT = 5 };
 _Static_assert(sizeof(struct wr_pool) == 1 << WR_POOL_SHIFT, "two pool descriptors to a cache line");
 _Static_assert(sizeof(struct wr_arena) == 9 * 4096, "the head fits the first span, and nine of the smallest pages");
-_Static_assert(offsetof(struct wr_arena, huge) < WR_SPAN_PAGES * sizeof(struct wr_pool), "in pools that are not used");
-_Static_assert(offsetof(struct wr_arena, no_owner) == offsetof(struct wr_pool, owner) &&
-                   offsetof(struct wr_arena, no_owner_either) ==
-                       sizeof(struct wr_pool) + offsetof(struct wr_pool, owner),
+#define WR_UNUSED_POOL(i, field) (sizeof(struct wr_pool) * (i) + offsetof(struct wr_pool, field))
+_Static_assert(offsetof(struct wr_arena, no_owner_0) == WR_UNUSED_POOL(0, owner) &&
+                   offsetof(struct wr_arena, no_owner_1) == WR_UNUSED_POOL(1, owner) &&
+                   offsetof(struct wr_arena, no_owner_2) == WR_UNUSED_POOL(2, owner) &&
+                   offsetof(struct wr_arena, huge) < WR_UNUSED_POOL(3, owner),
                "no owners");
+/* What a pool of objects has there (struct wr_typed) begins with the same word as `live`. */
+_Static_assert(offsetof(struct wr_arena, no_type_0) == WR_UNUSED_POOL(0, live) &&
+                   offsetof(struct wr_arena, no_type_1) == WR_UNUSED_POOL(1, live) &&
+                   offsetof(struct wr_arena, no_type_2) == WR_UNUSED_POOL(2, live),
+               "no types");
 
 #define WR_ALL_PAGES ((uint16_t)0xffff)
 #define WR_ALL_SPANS (~UINT64_C(1)) /* all but the head */
