@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Runs unit tests again with options that change how the library works: special modes, no slack at all, other ways to
-# give memory back. From the environment: WEIR_TEST_BUILD (the build's top folder), WEIR_TEST_SCALE, WEIR_TEST_MODES (the
-# only program to run so). Prints TAP.
+# give memory back. From the environment: WEIR_TEST_BUILD (the build's top folder), WEIR_TEST_SCALE, WEIR_TEST_MODES
+# (the only program to run so). Prints TAP.
 
 build=${WEIR_TEST_BUILD:-.}
 WEIR_TEST_SCALE=${WEIR_TEST_SCALE:-15}
@@ -31,11 +31,11 @@ for run; do
     number=$((number + 1))
     test=${run%% *}
     options=${run#* }
+    # shellcheck disable=SC2086 # the options are words
     if [ "${WEIR_TEST_MODES:-$test}" != "$test" ]; then
         echo "ok $number - $run # SKIP only $WEIR_TEST_MODES is to run"
     elif [ ! -x "$build/tests/unit/$test" ]; then
         echo "ok $number - $run # SKIP $test was not built"
-    # shellcheck disable=SC2086 # the options are words
     elif env $options "$build/tests/unit/$test" >"$log" 2>&1; then
         echo "ok $number - $run"
     else
