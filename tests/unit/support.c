@@ -19,6 +19,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #include <weir/alloc.h>
+#include <weir/gc.h>
 
 /* Blocks that only other blocks of Weir point to would look leaked to LeakSanitizer. */
 const char *__asan_default_options(void);
@@ -287,4 +288,38 @@ void unit_on_thread(void *(*fn)(void *), void *arg)
     pthread_t thread;
     must(pthread_create(&thread, NULL, fn, arg) == 0, "no thread");
     pthread_join(thread, NULL);
+}
+
+void *unit_on_stack(size_t size, void *(*fn)(void *), void *arg)
+{
+    pthread_attr_t attr;
+    pthread_t thread;
+    void *result = NULL;
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, size);
+    must(pthread_create(&thread, &attr, fn, arg) == 0, "no thread with a stack of %zu bytes", size);
+    pthread_join(thread, &result);
+    return result;
+}
+
+/* ---- what is alive --------------------------------------------------------------------------------------------- */
+
+uint64_t unit_alive(void)
+{
+    struct weir_gc_stats stats;
+    weir_gc_get_stats(&stats);
+    return stats.objects;
+}
+
+uint64_t unit_live_bytes(void)
+{
+    struct weir_stats stats;
+    weir_stats_get(&stats);
+    return stats.live;
+}
+
+void unit_must_collect(long expected)
+{
+    long found = weir_gc_collect(WEIR_GC_FULL);
+    must(found == expected, "%ld were found unreachable, not %ld", found, expected);
 }

@@ -118,4 +118,18 @@ void unit_pages_clear(struct unit_pages *set);
 /** Runs fn(arg) on a new thread and waits for its end. */
 void unit_on_thread(void *(*fn)(void *), void *arg);
 
+/** The same on a thread with so many bytes of stack. Returns what fn does. */
+void *unit_on_stack(size_t size, void *(*fn)(void *), void *arg);
+
+/* ---- what is alive --------------------------------------------------------------------------------------------- */
+
+/** Objects that the library counts. */
+uint64_t unit_alive(void);
+
+/** Bytes of blocks that the library counts. */
+uint64_t unit_live_bytes(void);
+
+/** Collects all; `expected` objects must be found unreachable. */
+void unit_must_collect(long expected);
+
 #endif

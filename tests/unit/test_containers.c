@@ -55,20 +55,6 @@ static struct thing *make(const struct weir_type *type, long value)
     return thing;
 }
 
-static uint64_t alive(void)
-{
-    struct weir_gc_stats stats;
-    weir_gc_get_stats(&stats);
-    return stats.objects;
-}
-
-static uint64_t live_bytes(void)
-{
-    struct weir_stats stats;
-    weir_stats_get(&stats);
-    return stats.live;
-}
-
 /* ---- vec --------------------------------------------------------------------------------------------------------- */
 
 Test(containers, vec_of_objects_counts_references)
@@ -107,7 +93,7 @@ Test(containers, vec_of_objects_counts_references)
     weir_unref(a);
     weir_unref(vec);
     cr_assert_eq(finalized, 2, "a vec's release releases what is in it");
-    cr_assert_eq(alive(), 0);
+    cr_assert_eq(unit_alive(), 0);
 }
 
 Test(containers, vec_of_values_as_a_model)
@@ -158,7 +144,7 @@ Test(containers, vec_of_values_as_a_model)
     cr_assert_null(weir_vec_get(vec, 0));
     cr_assert_eq(weir_vec_take(vec, NULL), -EINVAL);
     weir_unref(vec);
-    cr_assert_eq(alive(), 0);
+    cr_assert_eq(unit_alive(), 0);
 }
 
 /* ---- what a finalizer may do ------------------------------------------------------------------------------------- */
@@ -252,7 +238,7 @@ Test(containers, finalizers_clear_while_iterating)
     weir_map_clear(the_map);
     cr_assert_eq(finalized, 2000);
     end_all();
-    cr_assert_eq(alive(), 0);
+    cr_assert_eq(unit_alive(), 0);
 }
 
 Test(containers, finalizers_add_while_clearing)
@@ -274,7 +260,7 @@ Test(containers, finalizers_add_while_clearing)
     cr_assert_eq(weir_map_count(the_map) + weir_set_count(the_set) + weir_deque_count(the_deque), 0);
     weir_unref(vec);
     end_all();
-    cr_assert_eq(alive(), 0);
+    cr_assert_eq(unit_alive(), 0);
 }
 
 Test(containers, cycles_through_each_are_collected)
@@ -292,13 +278,13 @@ Test(containers, cycles_through_each_are_collected)
     weir_set(&thing->other, the_vec);
     weir_unref(thing);
     cr_assert_eq(weir_gc_collect(WEIR_GC_FULL), 0, "held from here");
-    uint64_t before = live_bytes();
+    uint64_t before = unit_live_bytes();
     end_all();
     cr_assert_eq(finalized, 0);
     cr_assert_eq(weir_gc_collect(WEIR_GC_FULL), 5);
     cr_assert_eq(finalized, 1);
-    cr_assert_eq(alive(), 0);
-    cr_assert_lt(live_bytes(), before, "storage is freed");
+    cr_assert_eq(unit_alive(), 0);
+    cr_assert_lt(unit_live_bytes(), before, "storage is freed");
 }
 
 /* ---- deep structures, memory that goes back ---------------------------------------------------------------------- */
@@ -320,12 +306,7 @@ static void *nest_and_drop(void *arg)
 Test(containers, nested_ones_are_released_on_a_small_stack)
 {
     size_t depth = unit_scale(1000000);
-    pthread_attr_t attr;
-    pthread_t thread;
-    pthread_attr_init(&attr);
-    pthread_attr_setstacksize(&attr, UNIT_SANITIZED ? 1 << 20 : 64 << 10);
-    must(pthread_create(&thread, &attr, nest_and_drop, &depth) == 0, "no thread");
-    pthread_join(thread, NULL);
+    unit_on_stack(UNIT_SANITIZED ? WR_MIB : 64 * WR_KIB, nest_and_drop, &depth);
 }
 
 Test(containers, clear_gives_memory_back)
@@ -361,7 +342,7 @@ Test(containers, what_shrinks_gives_room_back)
     long count = 100000;
     begin_all();
     fill_all(count, NULL);
-    uint64_t full = live_bytes();
+    uint64_t full = unit_live_bytes();
     while (weir_vec_count(the_vec) > 10) {
         weir_vec_remove(the_vec, weir_vec_count(the_vec) - 1);
         weir_deque_drop_front(the_deque);
@@ -372,7 +353,7 @@ Test(containers, what_shrinks_gives_room_back)
         weir_set_remove(the_set, thing);
     }
     cr_assert_eq(weir_map_count(the_map), 10);
-    cr_assert_lt(live_bytes(), full / 100);
+    cr_assert_lt(unit_live_bytes(), full / 100);
     end_all();
 }
 
@@ -746,12 +727,12 @@ Test(containers, reserved_room_cannot_fail)
     must(weir_vec_reserve(vec, COUNT) == 0 && weir_deque_reserve(deque, COUNT) == 0 &&
              weir_map_reserve(map, COUNT) == 0 && weir_set_reserve(set, COUNT) == 0,
          "reserve");
-    uint64_t before = live_bytes();
+    uint64_t before = unit_live_bytes();
     for (int i = 0; i < COUNT; i++)
         must(weir_vec_push(vec, &i) == 0 && weir_deque_push_front(deque, &i) == 0 && weir_map_set(map, &i, NULL) == 0 &&
                  weir_set_add(set, &i) == 1,
              "push");
-    cr_assert_eq(live_bytes(), before);
+    cr_assert_eq(unit_live_bytes(), before);
     weir_unref(vec);
     weir_unref(deque);
     weir_unref(map);

@@ -64,19 +64,6 @@ static struct node *make_loop(void)
     return node;
 }
 
-static uint64_t alive(void)
-{
-    struct weir_gc_stats stats;
-    weir_gc_get_stats(&stats);
-    return stats.objects;
-}
-
-static void must_collect(long expected)
-{
-    long found = weir_gc_collect(WEIR_GC_FULL);
-    must(found == expected, "%ld were found unreachable, not %ld", found, expected);
-}
-
 /** An old object, which a young pass does not look at: its page is full of others, and has been looked at. */
 static struct node *make_old(struct weir_vec **others)
 {
@@ -128,8 +115,8 @@ Test(cpython_gc, test_function_tp_clear_leaves_consistent_state)
         weir_set(&ring[i]->left, ring[(i + 1) % N]);
     for (int i = 0; i < N; i++)
         weir_unref(ring[i]);
-    must_collect(N);
-    must(looked_back > 0 && alive() == 0, "%d looked, %lu alive", looked_back, alive());
+    unit_must_collect(N);
+    must(looked_back > 0 && unit_alive() == 0, "%d looked, %lu alive", looked_back, unit_alive());
 }
 
 static void make_and_drop(struct node *self WR_UNUSED)
@@ -151,7 +138,7 @@ Test(cpython_gc, test_del)
     }
     weir_gc_set_debug(WEIR_GC_DEBUG_UNCOLLECTABLE);
     weir_gc_collect(WEIR_GC_FULL);
-    must(alive() == 0 && deallocated == 50 * 6, "%lu alive, %ld freed", alive(), deallocated);
+    must(unit_alive() == 0 && deallocated == 50 * 6, "%lu alive, %ld freed", unit_alive(), deallocated);
 }
 
 static _Atomic long nested, unnested;
@@ -203,7 +190,7 @@ Test(cpython_gc, test_boom)
     weir_take(&a->left, b);
     weir_set(&b->left, a);
     weir_unref(a);
-    must_collect(2);
+    unit_must_collect(2);
     must(weir_gc_garbage_count() == 0 && finalized == 2 && deallocated == 2, "%ld, %ld", finalized, deallocated);
 }
 
@@ -215,8 +202,8 @@ Test(cpython_gc, test_bug21435)
     weir_take(&a->left, b);
     weir_set(&b->left, a);
     weir_unref(a);
-    must_collect(3);
-    must(alive() == 0 && deallocated == 3, "%lu alive", alive());
+    unit_must_collect(3);
+    must(unit_alive() == 0 && deallocated == 3, "%lu alive", unit_alive());
 }
 
 static struct weir_weak watched[2];
@@ -233,11 +220,11 @@ Test(cpython_gc, test_bug1055820b)
     struct node *node[2] = {make_loop(), make_loop()};
     for (int i = 0; i < 2; i++)
         weir_weak_init(&watched[i], node[i], look_at_watched, NULL);
-    must_collect(0);
+    unit_must_collect(0);
     must(looks == 0, "called for the living");
     for (int i = 0; i < 2; i++)
         weir_unref(node[i]);
-    must_collect(2);
+    unit_must_collect(2);
     must(looks == 2 && found_alive == 0, "%d calls, %d found by a weak reference", looks, found_alive);
 }
 
@@ -258,7 +245,7 @@ static void young_pass_over_old_end(bool by_callback, void (*at_end)(struct node
     must(weir_gc_collect(WEIR_GC_YOUNG) == 2, "the young were not found");
     must(looks == 1 && found_alive == 0, "%d looks, %d found", looks, found_alive);
     weir_unref(others);
-    must(alive() == 0, "%lu are alive", alive());
+    must(unit_alive() == 0, "%lu are alive", unit_alive());
 }
 
 static void look_at_end(struct node *self WR_UNUSED) { look_at_watched(NULL, NULL); }
@@ -298,9 +285,9 @@ Test(cpython_gc, test_trash_weakref_clear)
     weir_take(&a->right, y);
     weir_unref(holder);
     weir_unref(a);
-    must_collect(2);
+    unit_must_collect(2);
     must(calls == 0, "the callback of a weak reference in garbage ran");
-    must(alive() == 0, "%lu are alive", alive());
+    must(unit_alive() == 0, "%lu are alive", unit_alive());
 }
 
 static struct weir_gc_info told;
@@ -329,13 +316,13 @@ Test(cpython_gc, test_collect_garbage)
     claiming->left = weir_ref(claiming);
     weir_unref(claiming);
     weir_unref(make_loop());
-    must_collect(3);
+    unit_must_collect(3);
     must(told.collected == 2 && told.uncollectable == 1 && weir_gc_garbage_count() == 1, "%ld and %ld", told.collected,
          told.uncollectable);
     weir_gc_garbage_clear();
     weir_unref(claimed);
-    must_collect(0);
-    must(told.collected == 0 && told.uncollectable == 0 && alive() == 0, "%ld and %ld", told.collected,
+    unit_must_collect(0);
+    must(told.collected == 0 && told.uncollectable == 0 && unit_alive() == 0, "%ld and %ld", told.collected,
          told.uncollectable);
     weir_gc_off(tell, NULL);
 }
@@ -386,7 +373,7 @@ Test(cpython_weakref, test_multiple_selfref_callbacks)
     for (int i = 0; i < 3; i++)
         weir_weak_init(&group[i], node, none_is_left, NULL);
     weir_unref(node);
-    must_collect(1);
+    unit_must_collect(1);
     must(calls == 6, "%d callbacks", calls);
 }
 
@@ -403,14 +390,14 @@ Test(cpython_weakref, test_sf_bug_840829)
     struct node *c = make();
     weir_weak_init(&weak, c, collect_in_callback, NULL);
     weir_unref(c); /* a pass while it is being released */
-    must(calls == 1 && collected_in_callback == 0 && alive() == 0, "%d, %ld", calls, collected_in_callback);
+    must(calls == 1 && collected_in_callback == 0 && unit_alive() == 0, "%d, %ld", calls, collected_in_callback);
     struct node *c2 = make();
     c2->left = make();
     c2->left->left = make();
     weir_weak_init(&weak, c2->left->left, collect_in_callback, NULL);
     weir_unref(make_loop());
     weir_unref(c2);
-    must(calls == 2 && collected_in_callback == 1 && alive() == 0, "%d, %ld", calls, collected_in_callback);
+    must(calls == 2 && collected_in_callback == 1 && unit_alive() == 0, "%d, %ld", calls, collected_in_callback);
 }
 
 Test(cpython_weakref, test_callback_gcs)
@@ -419,7 +406,7 @@ Test(cpython_weakref, test_callback_gcs)
     struct node *x = make_loop();
     weir_weak_init(&weak, x, collect_in_callback, NULL);
     weir_unref(x);
-    must_collect(1);
+    unit_must_collect(1);
     must(calls == 1 && collected_in_callback == -EBUSY && finalized == 1, "%d, %ld", calls, collected_in_callback);
 }
 
@@ -431,8 +418,8 @@ static void callback_in_dead_holder(const struct weir_type *of_c1)
     weir_weak_init(&c2->weak, c1, note_call, NULL);
     weir_unref(c2);
     must(calls == 0, "called for the living");
-    must_collect(2);
-    must(calls == 0 && deallocated == 2 && alive() == 0, "%d calls", calls);
+    unit_must_collect(2);
+    must(calls == 0 && deallocated == 2 && unit_alive() == 0, "%d calls", calls);
 }
 
 Test(cpython_weakref, test_callback_reachable_one_way) { callback_in_dead_holder(&node_type); }
@@ -456,9 +443,9 @@ Test(cpython_weakref, test_callback_in_cycle_resurrection)
     weir_weak_init(&external, c1, note_call, NULL);
     weir_unref(c1);
     weir_unref(c2);
-    must_collect(2);
+    unit_must_collect(2);
     must(brought_back == NULL && calls == 1 && is_gone(&external), "%d calls", calls);
-    must_collect(0);
+    unit_must_collect(0);
 }
 
 static struct weir_weak from_end;
@@ -473,8 +460,8 @@ Test(cpython_weakref, test_ref_created_during_del)
     node = make_loop(); /* and in a dead cycle */
     node->at_end = refer_at_end;
     weir_unref(node);
-    must_collect(1);
-    must(is_gone(&from_end) && alive() == 0, "still there");
+    unit_must_collect(1);
+    must(is_gone(&from_end) && unit_alive() == 0, "still there");
     weir_weak_fini(&from_end);
 }
 
@@ -500,7 +487,7 @@ Test(cpython_weakref, test_trashcan_16602)
         weir_weak_init(&chain[i], node, look_at_next, NULL);
     }
     weir_unref(root);
-    must(calls == CHAIN && alive() == 0, "%d calls", calls);
+    must(calls == CHAIN && unit_alive() == 0, "%d calls", calls);
 }
 
 /* A dictionary with weak values: entries that lie in a map, and callbacks that take them out. */
@@ -555,10 +542,10 @@ Test(cpython_weakref, test_weak_values)
     for (int i = 0; i < VALUES; i++)
         weir_clear(&value[i]);
     must(weir_map_count(weak_values) == VALUES / 2, "%zu after the release", weir_map_count(weak_values));
-    must_collect(VALUES / 2);
+    unit_must_collect(VALUES / 2);
     must(weir_map_count(weak_values) == 0 && get_weakly(0) == NULL, "%zu", weir_map_count(weak_values));
     weir_unref(weak_values);
-    must(alive() == 0, "%lu are alive", alive());
+    must(unit_alive() == 0, "%lu are alive", unit_alive());
 }
 
 Test(cpython_weakref, test_weak_values_destroy_while_iterating)
@@ -579,7 +566,7 @@ Test(cpython_weakref, test_weak_values_destroy_while_iterating)
     must(steps == VALUES / 2 && weir_map_count(weak_values) == 0, "%ld steps, %zu left", steps,
          weir_map_count(weak_values));
     weir_unref(weak_values);
-    must(alive() == 0, "%lu are alive", alive());
+    must(unit_alive() == 0, "%lu are alive", unit_alive());
 }
 
 /* ---- test_finalization ------------------------------------------------------------------------------------------- */
@@ -634,7 +621,7 @@ static void check(struct node *node[], int count, int resurrectors)
     clear_survivors();
     weir_gc_collect(WEIR_GC_FULL);
     must(finalized == count && survivors == 0, "%ld finalized in the end, %d survivors", finalized, survivors);
-    must(deallocated == count && alive() == 0, "%ld freed, %lu alive", deallocated, alive());
+    must(deallocated == count && unit_alive() == 0, "%ld freed, %lu alive", deallocated, unit_alive());
     for (int i = 0; i < count; i++)
         must(is_gone(&weak[i]), "number %d is still there in the end", i);
 }
@@ -683,7 +670,7 @@ Test(cpython_finalization, test_non_gc_resurrect)
     weir_unref(node);
     must(finalized == 1 && survivors == 1, "%ld, %d", finalized, survivors);
     clear_survivors();
-    must(finalized == 1 && deallocated == 1 && alive() == 0, "%ld, %ld", finalized, deallocated);
+    must(finalized == 1 && deallocated == 1 && unit_alive() == 0, "%ld, %ld", finalized, deallocated);
 }
 Test(cpython_finalization, self_cycle_test_simple) { check_one(&node_type, SIMPLE, true); }
 Test(cpython_finalization, self_cycle_test_simple_resurrect) { check_one(&node_type, RESURRECTOR, true); }

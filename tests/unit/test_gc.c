@@ -36,19 +36,6 @@ static struct node *make(const struct weir_type *type)
     return node;
 }
 
-static uint64_t alive(void)
-{
-    struct weir_gc_stats stats;
-    weir_gc_get_stats(&stats);
-    return stats.objects;
-}
-
-static void must_collect(long expected)
-{
-    long found = weir_gc_collect(WEIR_GC_FULL);
-    must(found == expected, "%ld were found unreachable, not %ld", found, expected);
-}
-
 /** A cycle of n objects, dropped. */
 static void drop_cycle(const struct weir_type *type, int n)
 {
@@ -83,17 +70,17 @@ Test(gc, test_list)
 {
     struct node *a = make(&node_type);
     a->left = weir_ref(a);
-    must_collect(0);
+    unit_must_collect(0);
     weir_unref(a);
-    must_collect(1);
-    must(alive() == 0, "%lu are alive", alive());
+    unit_must_collect(1);
+    must(unit_alive() == 0, "%lu are alive", unit_alive());
 }
 
 Test(gc, test_tuple_of_two)
 {
     for (int n = 1; n < 300; n += 37) {
         drop_cycle(&node_type, n);
-        must_collect(n);
+        unit_must_collect(n);
     }
 }
 
@@ -104,7 +91,7 @@ Test(gc, test_instance_whose_cycle_hangs_on_another)
     a->right = b;
     b->left = make(&node_type); /* what a dead cycle keeps goes with it */
     weir_unref(a);
-    must_collect(3);
+    unit_must_collect(3);
 }
 
 Test(gc, test_method_both_ways_and_a_live_one_between)
@@ -116,10 +103,10 @@ Test(gc, test_method_both_ways_and_a_live_one_between)
     weir_set(&c->right, a); /* c is held: all live */
     weir_unref(a);
     weir_unref(b);
-    must_collect(0);
+    unit_must_collect(0);
     must(c->right->left->left == c->right, "the cycle was touched");
     weir_unref(c);
-    must_collect(3);
+    unit_must_collect(3);
 }
 
 Test(gc, test_finalizer)
@@ -127,7 +114,7 @@ Test(gc, test_finalizer)
     finalized = 0;
     drop_cycle(&final_type, 10);
     drop_cycle(&node_type, 5);
-    must_collect(15);
+    unit_must_collect(15);
     must(finalized == 10, "%d finalized", finalized);
 }
 
@@ -140,10 +127,10 @@ Test(gc, test_collect_generations)
         weir_unref(make(&node_type));
     weir_gc_freeze(); /* so that the page is not current any more */
     weir_gc_unfreeze();
-    must_collect(0);
+    unit_must_collect(0);
     weir_unref(old);
     must(weir_gc_collect(WEIR_GC_YOUNG) == 0, "a young pass looked at an old page");
-    must_collect(1);
+    unit_must_collect(1);
     drop_cycle(&node_type, 3);
     must(weir_gc_collect(WEIR_GC_YOUNG) == 3, "a young cycle was not found by a young pass");
 }
@@ -185,7 +172,7 @@ Test(gc, test_disable)
     must(stats.young + stats.full == 0 && stats.objects == 200000, "%lu passes", stats.young + stats.full);
     weir_gc_enable();
     must(weir_gc_is_enabled(), "not enabled");
-    must_collect(200000);
+    unit_must_collect(200000);
 }
 
 Test(gc, test_growth_is_bounded_where_passes_find_little_for_long)
@@ -240,10 +227,10 @@ Test(gc, test_is_finalized)
     a->left = weir_ref(a);
     must(!weir_gc_is_finalized(a), "finalized");
     weir_unref(a);
-    must_collect(0); /* revived */
+    unit_must_collect(0); /* revived */
     must(weir_gc_is_finalized(a) && global == a && a->left == a && finalized == 1, "not whole");
     weir_clear(&global);
-    must_collect(1);
+    unit_must_collect(1);
     must(finalized == 1, "finalized twice");
 }
 
@@ -255,10 +242,10 @@ Test(gc, test_resurrection_does_not_block_cleanup_of_other_objects)
     phoenix->right = make(&node_type); /* lives on with it */
     weir_unref(phoenix);
     drop_cycle(&node_type, 1000);
-    must_collect(1000);
+    unit_must_collect(1000);
     must(global == phoenix && weir_refcount(phoenix->right) == 1, "what a revived object refers to has gone");
     weir_clear(&global);
-    must_collect(2);
+    unit_must_collect(2);
 }
 
 Test(gc, test_resurrection_is_transitive)
@@ -269,10 +256,10 @@ Test(gc, test_resurrection_is_transitive)
     b->left->left = weir_ref(b);
     b->right = weir_ref(a);
     weir_unref(a);
-    must_collect(0);
-    must(alive() == 3 && global->left->left->left == global->left, "not whole");
+    unit_must_collect(0);
+    must(unit_alive() == 3 && global->left->left->left == global->left, "not whole");
     weir_clear(&global);
-    must_collect(3);
+    unit_must_collect(3);
 }
 
 static void count_call(struct weir_weak *weak WR_UNUSED, void *calls) { *(int *)calls += 1; }
@@ -285,7 +272,7 @@ Test(gc, test_weakref_callbacks_of_reachable_ones_run)
     a->left = weir_ref(a);
     weir_weak_init(&weak, a, count_call, &calls);
     weir_unref(a);
-    must_collect(1);
+    unit_must_collect(1);
     got = weir_weak_get(&weak);
     must(calls == 1 && got == NULL, "%d calls", calls);
     weir_weak_fini(&weak);
@@ -308,7 +295,7 @@ Test(gc, test_weakref_callbacks_of_trash_do_not_run)
     weir_weak_init(&a->weak, b, count_call, &calls);
     weir_weak_init(&b->weak, a, count_call, &calls);
     weir_unref(a);
-    must_collect(2);
+    unit_must_collect(2);
     must(calls == 0, "the callback of a weak reference in garbage ran");
 }
 
@@ -330,7 +317,7 @@ Test(gc, test_weakrefs_are_cleared_before_finalizers)
     weir_set(&a->left->left, a);
     weir_weak_init(&from_finalizer, a->left, NULL, NULL);
     weir_unref(a);
-    must_collect(2);
+    unit_must_collect(2);
     must(finalized == 2, "%d", finalized);
 }
 
@@ -347,7 +334,7 @@ Test(gc, test_re_entry)
 {
     finalized = 0;
     drop_cycle(&nesting_type, 2);
-    must_collect(2);
+    unit_must_collect(2);
     must(finalized == 2, "%d", finalized);
 }
 
@@ -374,7 +361,7 @@ Test(gc, test_collect_while_a_release_is_under_way)
         list = node;
     }
     weir_unref(list);
-    must(finalized == 200 && alive() == 0, "%d, %lu alive", finalized, alive());
+    must(finalized == 200 && unit_alive() == 0, "%d, %lu alive", finalized, unit_alive());
 }
 
 Test(gc, test_trashcan_long_cycles)
@@ -383,10 +370,10 @@ Test(gc, test_trashcan_long_cycles)
     finalized = 0;
     weir_gc_disable();
     drop_cycle(&node_type, n);
-    must_collect(n);
+    unit_must_collect(n);
     drop_cycle(&final_type, n / 10);
-    must_collect(n / 10);
-    must(finalized == n / 10 && alive() == 0, "%d", finalized);
+    unit_must_collect(n / 10);
+    must(finalized == n / 10 && unit_alive() == 0, "%d", finalized);
     weir_gc_enable();
 }
 
@@ -431,7 +418,7 @@ Test(gc, test_get_objects_that_are_released_meanwhile)
     }
     seen = 0;
     must(weir_gc_each(WEIR_GC_FULL, release, NULL) == 0 && seen >= 1, "%d", seen);
-    must(alive() == 1, "%lu are alive", alive());
+    must(unit_alive() == 1, "%lu are alive", unit_alive());
     weir_unref(list);
 }
 
@@ -457,7 +444,7 @@ static void collect_with_saveall(void)
 {
     weir_gc_set_debug(WEIR_GC_DEBUG_LEAK | WEIR_GC_DEBUG_STATS);
     drop_cycle(&node_type, 3);
-    must_collect(3);
+    unit_must_collect(3);
     weir_gc_set_debug(WEIR_GC_DEBUG_UNCOLLECTABLE);
 }
 
@@ -468,11 +455,11 @@ Test(gc, test_saveall)
     must(strstr(said, "full pass: 3 objects looked at, 3 collected") != NULL, "%s", said);
     seen = 0;
     must(weir_gc_garbage_count() == 3 && weir_gc_garbage_each(see, NULL) == 0 && seen == 3, "%d kept", seen);
-    must_collect(0);
+    unit_must_collect(0);
     weir_gc_garbage_clear();
     must(weir_gc_garbage_count() == 0, "kept");
-    must_collect(3);
-    must(alive() == 0, "%lu are alive", alive());
+    unit_must_collect(3);
+    must(unit_alive() == 0, "%lu are alive", unit_alive());
 }
 
 static int phases[2];
@@ -487,12 +474,12 @@ Test(gc, test_callbacks)
 {
     must(weir_gc_on(watch, NULL) == 0 && weir_gc_on(watch, NULL) == -EEXIST, "on");
     drop_cycle(&node_type, 5);
-    must_collect(5);
+    unit_must_collect(5);
     must(phases[WEIR_GC_START] == 1 && phases[WEIR_GC_STOP] == 1, "%d %d", phases[0], phases[1]);
     must(last_info.collected == 5 && last_info.uncollectable == 0 && last_info.generation == WEIR_GC_FULL, "%ld",
          last_info.collected);
     must(weir_gc_off(watch, NULL) == 0 && weir_gc_off(watch, NULL) == -ENOENT, "off");
-    must_collect(0);
+    unit_must_collect(0);
     must(phases[0] == 1, "called although off");
     for (long i = 0; i < 16; i++)
         must(weir_gc_on(watch, (void *)i) == 0, "watcher %ld", i);
@@ -506,12 +493,12 @@ Test(gc, test_freeze)
     drop_cycle(&node_type, 7);
     weir_gc_freeze();
     must(weir_gc_freeze_count() == 7, "%zu", weir_gc_freeze_count());
-    must_collect(0);
+    unit_must_collect(0);
     drop_cycle(&node_type, 2);
-    must_collect(2);
+    unit_must_collect(2);
     weir_gc_unfreeze();
     must(weir_gc_freeze_count() == 0, "%zu", weir_gc_freeze_count());
-    must_collect(7);
+    unit_must_collect(7);
 }
 
 static const struct weir_type large_type = {
@@ -527,8 +514,8 @@ Test(gc, test_large_objects_in_cycles)
         weir_set(&small->left, large);
         weir_unref(large);
     }
-    must_collect(200);
-    must(finalized == 100 && alive() == 0, "%d", finalized);
+    unit_must_collect(200);
+    must(finalized == 100 && unit_alive() == 0, "%d", finalized);
 }
 
 Test(gc, test_full_pass_returns_memory)
@@ -538,7 +525,7 @@ Test(gc, test_full_pass_returns_memory)
     for (int i = 0; i < 500000; i++)
         drop_cycle(&node_type, 1);
     weir_gc_enable();
-    must_collect(500000);
+    unit_must_collect(500000);
     must(unit_resident() < before + (2u << 20) + (UNIT_SANITIZED ? (64u << 20) : 0), "%zu KiB before, %zu after",
          before >> 10, unit_resident() >> 10);
 }
@@ -557,12 +544,12 @@ Test(gc, hubs_with_many_references)
             list = node;
         }
         hub->left = list;
-        must_collect(0);
+        unit_must_collect(0);
         weir_ref(hub);
         weir_unref(hub);
-        must_collect(0);
+        unit_must_collect(0);
         weir_unref(hub);
-        must_collect(n + 1);
+        unit_must_collect(n + 1);
     }
 }
 
@@ -582,14 +569,14 @@ Test(gc, a_traverse_that_forgets_leaks)
     struct node *a = make(&forgetful_type);
     a->right = weir_ref(a);
     weir_unref(a);
-    must_collect(0);
-    must(alive() == 1, "freed");
+    unit_must_collect(0);
+    must(unit_alive() == 1, "freed");
     weir_clear(&a->right);
-    must(alive() == 0, "not released by its count");
+    must(unit_alive() == 0, "not released by its count");
     a = make(&forgetful_type);
     a->left = weir_ref(a);
     weir_unref(a);
-    must_collect(1);
+    unit_must_collect(1);
 }
 
 static struct node *invented;
@@ -604,8 +591,8 @@ static const struct weir_type inventive_type = {
     .name = "inventive", .size = sizeof(struct node), .traverse = visit_invented, .clear = clear_left};
 
 static struct node *inventor;
-static void collect_invented(void) { must_collect(1); }
-static void collect_sly(void) { must_collect(2); }
+static void collect_invented(void) { unit_must_collect(1); }
+static void collect_sly(void) { unit_must_collect(2); }
 
 Test(gc, a_traverse_that_invents_is_reported_and_the_object_kept)
 {
@@ -614,7 +601,7 @@ Test(gc, a_traverse_that_invents_is_reported_and_the_object_kept)
     const char *said = said_by(collect_invented);
     must(strstr(said, "type \"node\" has 1 references, but traverse functions visit it 2 times") != NULL, "%s", said);
     must(strstr(said, "type \"inventive\" visits it 2 times") != NULL, "%s", said);
-    must(alive() == 2 && weir_refcount(invented) == 1, "freed");
+    must(unit_alive() == 2 && weir_refcount(invented) == 1, "freed");
     weir_unref(inventor);
     weir_unref(invented);
 }
@@ -638,7 +625,7 @@ Test(gc, an_invented_reference_that_makes_up_for_a_real_one_frees_nothing)
     must(weir_refcount(invented) == 2 && weir_gc_garbage_count() == 1, "%zu", weir_refcount(invented));
     weir_gc_garbage_clear();
     weir_unref(invented);
-    must(alive() == 0, "%lu are alive", alive());
+    must(unit_alive() == 0, "%lu are alive", unit_alive());
 }
 
 /* ---- random graphs, against a naive idea of reachability --------------------------------------------------------- */
@@ -785,7 +772,7 @@ static void run_random(size_t operations, int collect_every, bool stress)
     for (int r = 0; r < ROOTS; r++)
         weir_clear(&model.root[r]);
     weir_gc_collect(WEIR_GC_FULL);
-    must(alive() == 0, "%lu are alive in the end", alive());
+    must(unit_alive() == 0, "%lu are alive in the end", unit_alive());
     for (int o = 0; o < SLOTS; o++)
         must(model.object[o] == NULL || (model.freed[o] && model.finalized[o]), "object %d is left", o);
 }
@@ -805,9 +792,9 @@ Test(gc, polls_find_young_and_old_cycles)
         kept[i] = make(&node_type);
     weir_gc_collect(WEIR_GC_FULL);
     drop_cycle(&node_type, 20);
-    for (rounds = 0; alive() > 1000 && rounds < 1000; rounds++)
+    for (rounds = 0; unit_alive() > 1000 && rounds < 1000; rounds++)
         weir_gc_poll(100000);
-    must(alive() == 1000, "a young cycle was not found in %d polls", rounds);
+    must(unit_alive() == 1000, "a young cycle was not found in %d polls", rounds);
     /* Old ones: pages that have been looked at, and that become garbage later, without anything being made. */
     for (int i = 0; i < 1000; i++)
         kept[i]->left = weir_ref(kept[(i + 1) % 1000]);
@@ -816,11 +803,11 @@ Test(gc, polls_find_young_and_old_cycles)
     weir_gc_collect(WEIR_GC_FULL);
     for (int i = 0; i < 1000; i++)
         weir_unref(kept[i]);
-    for (rounds = 0; alive() > 0 && rounds < 3000; rounds++) {
+    for (rounds = 0; unit_alive() > 0 && rounds < 3000; rounds++) {
         weir_gc_poll(1000000);
         usleep(1000);
     }
-    must(alive() == 0, "%lu are alive after %d polls", alive(), rounds);
+    must(unit_alive() == 0, "%lu are alive after %d polls", unit_alive(), rounds);
     weir_gc_enable();
 }
 
@@ -847,7 +834,7 @@ Test(gc, polls_between_random_changes)
     for (int r = 0; r < ROOTS; r++)
         weir_clear(&model.root[r]);
     weir_gc_collect(WEIR_GC_FULL);
-    must(alive() == 0, "%lu are alive in the end", alive());
+    must(unit_alive() == 0, "%lu are alive in the end", unit_alive());
 }
 
 /* ---- no memory --------------------------------------------------------------------------------------------------- */
@@ -884,10 +871,10 @@ static void collect_without_memory(void)
     drop_cycle(&node_type, N);
     limit_memory(0);
     must(weir_gc_collect(WEIR_GC_FULL) == -ENOMEM, "a pass found memory where there is none");
-    must(finalized == 0 && alive() == N + 1000, "something has changed: %lu alive", alive());
+    must(finalized == 0 && unit_alive() == N + 1000, "something has changed: %lu alive", unit_alive());
     setrlimit(RLIMIT_AS, &(struct rlimit){RLIM_INFINITY, RLIM_INFINITY});
-    must_collect(N + 1000);
-    must(finalized == 1000 && alive() == 0, "%lu alive", alive());
+    unit_must_collect(N + 1000);
+    must(finalized == 1000 && unit_alive() == 0, "%lu alive", unit_alive());
 }
 
 static void make_until_refused(void)
@@ -904,7 +891,7 @@ static void make_until_refused(void)
     must(node == NULL && errno == ENOMEM && count > 100000, "%zu objects", count);
     weir_unref(list);
     weir_gc_collect(WEIR_GC_FULL);
-    must(alive() == 0, "%lu are alive", alive());
+    must(unit_alive() == 0, "%lu are alive", unit_alive());
     must((node = weir_new(&node_type)) != NULL, "no memory after all was released");
     weir_unref(node);
 }
@@ -933,7 +920,7 @@ static void hubs_without_memory(void)
     }
     weir_unref(hub);
     weir_gc_collect(WEIR_GC_FULL);
-    must(alive() == 0, "%lu are alive", alive());
+    must(unit_alive() == 0, "%lu are alive", unit_alive());
 }
 
 Test(gc, without_memory_nothing_changes)
@@ -951,19 +938,14 @@ static void *collect_on_small_stack(void *arg WR_UNUSED)
     int n = (int)unit_scale(10000000);
     weir_gc_disable();
     drop_cycle(&node_type, n);
-    must_collect(n);
+    unit_must_collect(n);
     weir_gc_enable();
     return NULL;
 }
 
 Test(gc, ten_million_in_a_cycle_on_a_small_stack)
 {
-    pthread_attr_t attr;
-    pthread_t thread;
-    pthread_attr_init(&attr);
-    pthread_attr_setstacksize(&attr, 64 * 1024);
-    must(pthread_create(&thread, &attr, collect_on_small_stack, NULL) == 0, "no thread");
-    pthread_join(thread, NULL);
+    unit_on_stack(64 * WR_KIB, collect_on_small_stack, NULL);
 }
 
 /** A release takes no memory at all, a collection no more than docs/gc.md says. */
@@ -979,23 +961,18 @@ static void *live_on_little(void *arg WR_UNUSED)
     }
     limit_memory(0);
     weir_unref(list);
-    must(alive() == 0, "%lu are alive", alive());
+    must(unit_alive() == 0, "%lu are alive", unit_alive());
     setrlimit(RLIMIT_AS, &(struct rlimit){RLIM_INFINITY, RLIM_INFINITY});
     drop_cycle(&node_type, (int)n);
     limit_memory(n * 2 + n / 4 + (8u << 20));
-    must_collect((long)n);
-    must(alive() == 0, "%lu are alive", alive());
+    unit_must_collect((long)n);
+    must(unit_alive() == 0, "%lu are alive", unit_alive());
     return NULL;
 }
 
 static void live_on_little_on_a_small_stack(void)
 {
-    pthread_attr_t attr;
-    pthread_t thread;
-    pthread_attr_init(&attr);
-    pthread_attr_setstacksize(&attr, 64 * 1024);
-    must(pthread_create(&thread, &attr, live_on_little, NULL) == 0, "no thread");
-    pthread_join(thread, NULL);
+    unit_on_stack(64 * WR_KIB, live_on_little, NULL);
 }
 
 Test(gc, ten_million_released_and_collected_without_memory)
@@ -1029,7 +1006,7 @@ Test(gc, fork_during_a_collection)
     finalized = 0;
     drop_cycle(&forking_type, 10);
     long found = weir_gc_collect(WEIR_GC_FULL);
-    bool right = found == 10 && finalized == 10 && alive() == 0;
+    bool right = found == 10 && finalized == 10 && unit_alive() == 0;
     drop_cycle(&node_type, 4);
     right = right && weir_gc_collect(WEIR_GC_FULL) == 4;
     if (getpid() != parent)

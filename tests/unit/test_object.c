@@ -33,13 +33,6 @@ static struct node *make(const struct weir_type *type, long value)
     return node;
 }
 
-static uint64_t alive(void)
-{
-    struct weir_gc_stats stats;
-    weir_gc_get_stats(&stats);
-    return stats.objects;
-}
-
 /** Runs fn in a child that is to be ended by abort, with `text` in what it says. */
 static void must_die(void (*fn)(void), const char *text)
 {
@@ -80,7 +73,7 @@ Test(object, new_is_zeroed_also_when_the_block_was_used)
         }
         for (int i = 0; i < 1000; i++)
             weir_unref(all[i]);
-        must(alive() == 0, "%lu are alive", alive());
+        must(unit_alive() == 0, "%lu are alive", unit_alive());
     }
 }
 
@@ -107,7 +100,7 @@ Test(object, all_sizes_small_to_huge)
             weir_unref(object[i]);
         }
     }
-    must(alive() == 0, "%lu are alive", alive());
+    must(unit_alive() == 0, "%lu are alive", unit_alive());
 }
 
 static const struct weir_type text_type = {.name = "text", .size = 8, .flags = WEIR_VARSIZE | WEIR_ACYCLIC};
@@ -126,7 +119,7 @@ Test(object, new_var)
     errno = 0;
     must(weir_new_var(&text_type, SIZE_MAX - 4) == NULL && errno == ENOMEM, "an overflow was not noticed");
     must(weir_new_var(&text_type, PTRDIFF_MAX) == NULL && errno == ENOMEM, "PTRDIFF_MAX bytes");
-    must(alive() == 0, "%lu are alive", alive());
+    must(unit_alive() == 0, "%lu are alive", unit_alive());
 }
 
 Test(object, pages_go_back)
@@ -171,7 +164,7 @@ Test(object, slots)
     must(slot == NULL && weir_refcount(a) == 1 && weir_is_unique(a), "steal");
     weir_clear(&a);
     weir_clear(&b);
-    must(a == NULL && alive() == 0, "clear");
+    must(a == NULL && unit_alive() == 0, "clear");
 }
 
 static struct node *global;
@@ -196,7 +189,7 @@ Test(object, auto_releases_on_every_path)
         global = weir_ref(a);
         weir_clear(&global);
     }
-    must(ordered == 3 && alive() == 0, "%d were released", ordered);
+    must(ordered == 3 && unit_alive() == 0, "%d were released", ordered);
 }
 
 Test(object, parents_first)
@@ -212,14 +205,7 @@ Test(object, parents_first)
 
 static void *on_small_stack(void *(*fn)(void *), void *arg)
 {
-    pthread_attr_t attr;
-    pthread_t thread;
-    void *result = NULL;
-    pthread_attr_init(&attr);
-    pthread_attr_setstacksize(&attr, 64 * 1024);
-    must(pthread_create(&thread, &attr, fn, arg) == 0, "no thread with 64 KiB of stack");
-    pthread_join(thread, &result);
-    return result;
+    return unit_on_stack(64 * WR_KIB, fn, arg);
 }
 
 static void *build_and_drop(void *arg)
@@ -234,7 +220,7 @@ static void *build_and_drop(void *arg)
         list = node;
     }
     weir_clear(&list);
-    must(alive() == 0, "%lu are alive", alive());
+    must(unit_alive() == 0, "%lu are alive", unit_alive());
     /* A comb: each tooth is a list of its own; and a tree that is as deep as it is wide. */
     for (size_t i = 0; i < n / 100; i++) {
         struct node *node = make(type, 1);
@@ -247,7 +233,7 @@ static void *build_and_drop(void *arg)
         list = node;
     }
     weir_unref(list);
-    must(alive() == 0, "%lu are alive", alive());
+    must(unit_alive() == 0, "%lu are alive", unit_alive());
     weir_gc_enable();
     return NULL;
 }
@@ -276,7 +262,7 @@ Test(object, wide_objects)
         }
         weir_unref(wide);
         weir_gc_collect(WEIR_GC_FULL); /* item 0 refers to itself */
-        must(alive() == 0, "%lu are alive", alive());
+        must(unit_alive() == 0, "%lu are alive", unit_alive());
     }
 }
 
@@ -305,7 +291,7 @@ Test(object, revived_once_then_dead)
     must(finalized == 1 && deallocated == 0 && global == a && a->left->value == 8, "not revived whole");
     must(weir_refcount(a) == 1 && weir_gc_is_finalized(a), "count %zu", weir_refcount(a));
     weir_clear(&global);
-    must(finalized == 1 && deallocated == 1 && alive() == 0, "finalized %d times", finalized);
+    must(finalized == 1 && deallocated == 1 && unit_alive() == 0, "finalized %d times", finalized);
 }
 
 /** Makes objects, drops others, and releases into the release that is under way. */
@@ -330,7 +316,7 @@ static void *run_busy(void *arg WR_UNUSED)
 {
     finalized = 0;
     weir_unref(make(&busy_type, 200000));
-    must(finalized == 200001 && alive() == 0, "%d finalized, %lu alive", finalized, alive());
+    must(finalized == 200001 && unit_alive() == 0, "%d finalized, %lu alive", finalized, unit_alive());
     return NULL;
 }
 
@@ -344,13 +330,13 @@ Test(object, renew)
     struct node *a = make(&noted_type, 1), *other;
     a->left = make(&node_type, 2);
     struct node *b = weir_renew(a, &noted_type);
-    must(b == a && b->left == NULL && b->value == 0 && ordered == 1 && alive() == 1, "not in place");
+    must(b == a && b->left == NULL && b->value == 0 && ordered == 1 && unit_alive() == 1, "not in place");
     weir_ref(b);
     other = weir_renew(b, &noted_type);
     must(other != b && weir_refcount(b) == 1 && weir_refcount(other) == 1, "two references");
     weir_unref(b);
     b = weir_renew(other, &node_type);
-    must(weir_typeof(b) == &node_type && alive() == 1, "another type");
+    must(weir_typeof(b) == &node_type && unit_alive() == 1, "another type");
     weir_unref(b);
     b = weir_renew(NULL, &node_type);
     must(b != NULL, "of nothing");
@@ -361,7 +347,7 @@ Test(object, renew)
     weir_unref(b);
     weir_clear(&global);
     weir_clear(&global);
-    must(alive() == 0, "%lu are alive", alive());
+    must(unit_alive() == 0, "%lu are alive", unit_alive());
 }
 
 static void count_up(void *arg) { order[ordered++] = (int)(intptr_t)arg; }
@@ -378,7 +364,7 @@ Test(object, scopes)
     must(ordered == 2 && order[0] == 3 && order[1] == 2, "the last comes first");
     must(weir_scope_own(weir_new(&node_type)) != NULL && weir_scope_own(NULL) == NULL, "own");
     weir_scope_leave(outer);
-    must(ordered == 3 && order[2] == 1 && alive() == 0, "the outer scope");
+    must(ordered == 3 && order[2] == 1 && unit_alive() == 0, "the outer scope");
 }
 
 Test(object, scopes_and_longjmp)
@@ -392,11 +378,11 @@ Test(object, scopes_and_longjmp)
             (void)ignored;
             weir_scope_own(weir_new(&node_type));
         }
-        must(alive() == 100, "%lu", alive());
+        must(unit_alive() == 100, "%lu", unit_alive());
         longjmp(env, 1);
     }
     weir_scope_leave(mark);
-    must(alive() == 0, "%lu are alive", alive());
+    must(unit_alive() == 0, "%lu are alive", unit_alive());
 }
 
 /* ---- weak references (CPython: test_weakref) --------------------------------------------------------------------- */
@@ -546,9 +532,9 @@ Test(object, share_is_transitive)
     weir_ref(wide);
     must(weir_refcount(wide) == 2, "%zu", weir_refcount(wide));
     weir_unref(wide);
-    must(weir_is_unique(wide) && alive() == 2001, "%lu", alive());
+    must(weir_is_unique(wide) && unit_alive() == 2001, "%lu", unit_alive());
     weir_unref(wide);
-    must(alive() == 0, "%lu are alive", alive());
+    must(unit_alive() == 0, "%lu are alive", unit_alive());
 }
 
 Test(object, immortal)
@@ -557,7 +543,7 @@ Test(object, immortal)
     must(weir_immortalize(root) == root && weir_is_immortal(root->left->right), "not immortal");
     for (int i = 0; i < 10; i++)
         weir_unref(root);
-    must(weir_refcount(root) == SIZE_MAX && alive() == 50000, "an immortal died");
+    must(weir_refcount(root) == SIZE_MAX && unit_alive() == 50000, "an immortal died");
     must(weir_gc_collect(WEIR_GC_FULL) == 0, "an immortal was collected");
 }
 
@@ -646,7 +632,7 @@ Test(object, frozen_pages_stay_shared_with_a_child_that_collects)
     weir_gc_unfreeze();
     weir_unref(root);
     weir_gc_collect(WEIR_GC_FULL);
-    must(alive() == 0, "%lu are alive", alive());
+    must(unit_alive() == 0, "%lu are alive", unit_alive());
 }
 
 /* ---- misuse ------------------------------------------------------------------------------------------------------ */

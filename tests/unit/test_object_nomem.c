@@ -120,20 +120,6 @@ static void make_another(void *object WR_UNUSED)
     weir_unref(other);
 }
 
-static uint64_t alive(void)
-{
-    struct weir_gc_stats stats;
-    weir_gc_get_stats(&stats);
-    return stats.objects;
-}
-
-static uint64_t live_bytes(void)
-{
-    struct weir_stats stats;
-    weir_stats_get(&stats);
-    return stats.live;
-}
-
 /** A cycle of n objects that nobody holds; made where nothing is refused. */
 static void drop_cycle(const struct weir_type *type, int n)
 {
@@ -152,7 +138,7 @@ static void carry_out(void (*scenario)(void), long n, bool lasting)
     plan.seen = plan.refused = 0;
     scenario();
     disarm();
-    must(weir_gc_collect(WEIR_GC_FULL) == 0 && alive() == 0, "%lu objects are left", alive());
+    must(weir_gc_collect(WEIR_GC_FULL) == 0 && unit_alive() == 0, "%lu objects are left", unit_alive());
     must(made == gone, "%ld objects made, %ld gone", made, gone);
 }
 
@@ -161,10 +147,10 @@ WR_NORETURN static void attempt(void (*scenario)(void), long n, bool lasting, bo
 {
     if (warm)
         carry_out(scenario, LONG_MAX, false);
-    uint64_t before = live_bytes();
+    uint64_t before = unit_live_bytes();
     carry_out(scenario, n, lasting);
     bool refused = plan.refused > 0;
-    uint64_t after = live_bytes();
+    uint64_t after = unit_live_bytes();
     must(!warm || after == before, "%lu bytes live before, %lu after", before, after);
     carry_out(scenario, LONG_MAX, false); /* and with all the memory there is */
     _exit(refused ? 17 : 0);
@@ -346,14 +332,14 @@ static void tear_down(struct scene *scene)
 /** After what may have failed: a pass finds all that is dead, and finalizes each once. */
 static void must_find_all(struct scene *scene, long found)
 {
-    uint64_t objects = alive();
+    uint64_t objects = unit_alive();
     must(found == scene->dead || found == -ENOMEM, "found %ld", found);
     if (found == -ENOMEM) {
         must(finalized == 0 && called == 0, "the pass failed, but %ld were finalized and %ld callbacks made", finalized,
              called);
         found = weir_gc_collect(WEIR_GC_FULL);
         must(found == scene->dead, "found %ld after a pass that failed", found);
-        must(alive() == objects - (uint64_t)scene->dead, "%lu left of %lu", alive(), objects);
+        must(unit_alive() == objects - (uint64_t)scene->dead, "%lu left of %lu", unit_alive(), objects);
     }
     must(finalized == CROWD + 1 + 20 + 1 && called == 1, "%ld finalized, %ld callbacks", finalized, called);
     must(revived != NULL && weir_is_unique(revived) == false, "nobody was revived");
@@ -438,8 +424,8 @@ static void collect_saving(void)
     long found = weir_gc_collect(WEIR_GC_FULL);
     disarm();
     must(found == -ENOMEM || found == 300, "found %ld", found);
-    must(weir_gc_garbage_count() == (found == 300 ? 300 : 0) && alive() == 300, "%zu kept, %lu alive",
-         weir_gc_garbage_count(), alive());
+    must(weir_gc_garbage_count() == (found == 300 ? 300 : 0) && unit_alive() == 300, "%zu kept, %lu alive",
+         weir_gc_garbage_count(), unit_alive());
     weir_gc_set_debug(WEIR_GC_DEBUG_UNCOLLECTABLE);
     weir_gc_garbage_clear();
     must(weir_gc_collect(WEIR_GC_FULL) == 300, "what was saved was not found again");
@@ -520,7 +506,7 @@ static void defer(void)
     must(calls == failed, "%ld calls, %ld failed", calls, failed);
     weir_scope_leave(mark);
     disarm();
-    must(calls == 100 && alive() == 0, "%ld calls, %ld owned, %lu alive", calls, owned, alive());
+    must(calls == 100 && unit_alive() == 0, "%ld calls, %ld owned, %lu alive", calls, owned, unit_alive());
 }
 
 Test(nomem, scopes) { refuse_each(defer); }

@@ -49,10 +49,8 @@ static void run_threads(void *(*fn)(void *), void *arg)
 
 static uint64_t alive(void)
 {
-    struct weir_gc_stats stats;
     weir_gc_collect(WEIR_GC_FULL);
-    weir_gc_get_stats(&stats);
-    return stats.objects;
+    return unit_alive();
 }
 
 /* ---- shared counts ----------------------------------------------------------------------------------------------- */

@@ -571,13 +571,8 @@ static void *free_first_late(void *arg)
  *  of a thread that the fork left behind. */
 static WR_NORETURN void free_in_child(void)
 {
-    pthread_attr_t attr;
-    pthread_t thread;
     alarm(20);
-    pthread_attr_init(&attr);
-    pthread_attr_setstacksize(&attr, 300 * WR_KIB);
-    must(pthread_create(&thread, &attr, free_first_late, NULL) == 0, "no thread");
-    pthread_join(thread, NULL);
+    unit_on_stack(300 * WR_KIB, free_first_late, NULL);
     weir_trim(0);
     _exit(0);
 }
