@@ -625,6 +625,8 @@ static uintptr_t mail_mark(const void *block) { return (uintptr_t)block ^ UINT64
 /** pre: lock. */
 static void open_mail(struct wr_heap *heap)
 {
+    if (atomic_load_explicit(&heap->mail, memory_order_relaxed) == NULL)
+        return;
     void *block = atomic_exchange_explicit(&heap->mail, NULL, memory_order_acquire), *next;
     int64_t bytes = 0;
     for (; block != NULL; block = next) {
@@ -648,8 +650,7 @@ static struct wr_span *lock_medium(struct wr_heap *heap, unsigned class)
 {
     for (;;) {
         lock(heap);
-        if (atomic_load_explicit(&heap->mail, memory_order_relaxed) != NULL)
-            open_mail(heap);
+        open_mail(heap);
         struct wr_span *span = find_medium(heap, class);
         if (wr_unlikely(span == NULL))
             span = new_medium(heap, class);
@@ -975,9 +976,8 @@ bool wr_heap_send(struct wr_heap *heap, struct wr_pool *pool, void *block)
     }
     if (wr_unlikely(block == parcel->first))
         wr_fatal("double free of %p, a block of %u bytes: it was freed a moment ago", block, wr_pool_class(pool)->size);
-    *(void **)block = parcel->first;
-    parcel->first = block;
-    if (++parcel->count >= WR_PARCEL_BLOCKS)
+    wr_parcel_add(parcel, block);
+    if (parcel->count >= WR_PARCEL_BLOCKS)
         deliver(parcel);
     return true;
 }

@@ -164,6 +164,14 @@ void *wr_heap_alloc_medium(struct wr_heap *heap, unsigned class, bool *zeroed);
  * special mode wants to see it. pre: the caller owns `heap`, and not the pool; block is the start of one. */
 bool wr_heap_send(struct wr_heap *heap, struct wr_pool *pool, void *block);
 
+/** Puts a block into a parcel for its pool. */
+WR_INLINE void wr_parcel_add(struct wr_parcel *parcel, void *block)
+{
+    *(void **)block = parcel->first;
+    parcel->first = block;
+    parcel->count++;
+}
+
 /** As wr_heap_send(), where a parcel for the pool is open and does not get full by this block; else false. pre:
  * besides, the caller is inside its heap. */
 WR_INLINE bool wr_heap_send_more(struct wr_heap *heap, struct wr_pool *pool, void *block)
@@ -173,9 +181,7 @@ WR_INLINE bool wr_heap_send_more(struct wr_heap *heap, struct wr_pool *pool, voi
     if (wr_unlikely(atomic_load_explicit(&heap->visited, memory_order_acquire)) || parcel->pool != pool ||
         parcel->first == block || parcel->count >= WR_PARCEL_BLOCKS - 1)
         return false;
-    *(void **)block = parcel->first;
-    parcel->first = block;
-    parcel->count++;
+    wr_parcel_add(parcel, block);
     heap->remote_frees++;
     return true;
 }

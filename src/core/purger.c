@@ -26,10 +26,10 @@
 
 enum { TICK_MS = 250, LIFE = 20, FLOOR_BYTES = 256 * 1024 };
 enum {
-    RETRY_MS = 1000,
-    LONELY_MS = 10,
-    RETRY_MOST_MS = 64000
-}; /* where it could not be made; where it was not to be */
+    RETRY_MS = 1000, /* where it could not be made */
+    LONELY_MS = 10,  /* where the process had one thread */
+    RETRY_MOST_MS = 64000,
+};
 enum { RUNNING = 1, ASKED = 2, OLD = 4 };
 
 static _Atomic uint32_t state;

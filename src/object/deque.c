@@ -49,8 +49,7 @@ struct weir_deque *weir_deque_new(const struct weir_item *item)
 
 bool weir_deque_is(const void *object)
 {
-    const struct weir_type *type = object != NULL ? weir_typeof(object) : NULL;
-    return type == &objects_type || type == &values_type;
+    return wr_item_is_either(object, &objects_type, &values_type);
 }
 
 /* ---- room ------------------------------------------------------------------------------------------------------ */

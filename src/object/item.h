@@ -22,6 +22,13 @@ WR_INLINE struct weir_item wr_item_of(const struct weir_item *item)
 
 WR_INLINE bool wr_item_is_object(const struct weir_item *item) { return item->size == 0; }
 
+/** Whether an object, which may be NULL, is of one of a container's two types. */
+WR_INLINE bool wr_item_is_either(const void *object, const struct weir_type *objects, const struct weir_type *values)
+{
+    const struct weir_type *type = object != NULL ? weir_typeof(object) : NULL;
+    return type == objects || type == values;
+}
+
 /** Bytes of storage that one takes. */
 WR_INLINE size_t wr_item_room(const struct weir_item *item)
 {

@@ -32,8 +32,7 @@ struct weir_map *weir_map_new(const struct weir_item *key, const struct weir_ite
 
 bool weir_map_is(const void *object)
 {
-    const struct weir_type *type = object != NULL ? weir_typeof(object) : NULL;
-    return type == &objects_type || type == &values_type;
+    return wr_item_is_either(object, &objects_type, &values_type);
 }
 
 size_t weir_map_count(const struct weir_map *map) { return map->table.count; }

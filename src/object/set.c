@@ -29,8 +29,7 @@ struct weir_set *weir_set_new(const struct weir_item *item)
 
 bool weir_set_is(const void *object)
 {
-    const struct weir_type *type = object != NULL ? weir_typeof(object) : NULL;
-    return type == &objects_type || type == &values_type;
+    return wr_item_is_either(object, &objects_type, &values_type);
 }
 
 size_t weir_set_count(const struct weir_set *set) { return set->table.count; }

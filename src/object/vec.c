@@ -37,8 +37,7 @@ struct weir_vec *weir_vec_new(const struct weir_item *item)
 
 bool weir_vec_is(const void *object)
 {
-    const struct weir_type *type = object != NULL ? weir_typeof(object) : NULL;
-    return type == &objects_type || type == &values_type;
+    return wr_item_is_either(object, &objects_type, &values_type);
 }
 
 /* ---- room ------------------------------------------------------------------------------------------------------ */
