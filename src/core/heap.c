@@ -1024,7 +1024,7 @@ static void tidy_lists(struct wr_heap *heap, bool owner)
 
 /* ---- heaps of other threads ------------------------------------------------------------------------------------ */
 
-/** Begins to take what the heap can do without: see the head of this file. pre: lock; purging; not the owner. */
+/** Begins to take what the heap can do without: see the head of this file. pre: lock; emptying; not the owner. */
 static void begin_to_take(struct wr_heap *heap)
 {
     atomic_store_explicit(&heap->visited, true, memory_order_relaxed);
@@ -1036,7 +1036,7 @@ static void begin_to_take(struct wr_heap *heap)
     }
 }
 
-/** Frees the blocks of the stack if all of them are ours now. pre: purging; no lock. */
+/** Frees the blocks of the stack if all of them are ours now. pre: emptying; no lock. */
 static void take_stack(struct wr_heap *heap, struct wr_stack *stack, bool passed)
 {
     void *block[WR_STACK_BLOCKS];

@@ -196,7 +196,7 @@ void wr_heap_free_medium(struct wr_span *span, void *block);
 /** Puts what the heap can do without back to its lists: stashes, and what others have freed.
  *  @param owner the caller owns the heap. Else its stashes of small classes are let be, and its stacks and parcels are
  *  taken, for wr_heap_empty() after a barrier that every thread has passed. pre: no lock is held; if not owner,
- *  purging. */
+ *  emptying. */
 void wr_heap_tidy(struct wr_heap *heap, bool owner);
 
 /** Finishes what wr_heap_tidy() has begun in a heap that is not the caller's. @param passed all threads have passed

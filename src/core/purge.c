@@ -3,7 +3,12 @@
  *
  * A page is discarded in three steps, so that no lock is held across the system call: under the span's lock its slack
  * is marked busy (nobody takes busy pages); the pages of many spans are discarded in one call; under the lock they are
- * marked returned. Lock: `purging` (WR_RANK_PURGE), held by who purges; nobody waits for it in malloc or free. */
+ * marked returned.
+ *
+ * Locks: `purging` (WR_RANK_PURGE), held by who purges; `emptying` (WR_RANK_EMPTY), held by who empties the caches of
+ * heaps, and may wait long for the system's barrier. In malloc and free nobody waits for either, unless slack is half
+ * over its bound: who frees faster than the system takes back, or while the one who purges does not get to run, waits
+ * for his turn, so that it stays there. */
 #include "core/purge.h"
 
 #include "base/option.h"
@@ -20,7 +25,7 @@ enum {
     BACKOFF_MS = 1000, /* after the system has refused, it is left alone for so long */
 };
 
-static struct wr_lock purging;
+static struct wr_lock emptying, purging;
 static bool zeroes;                       /* set once at start */
 static enum wr_discard how;               /* set once at start */
 static _Atomic uint64_t refused_until_ms; /* relaxed */
@@ -156,6 +161,7 @@ static void note_use(void)
 /** What is being discarded: the ranges, and what to settle afterwards for each span. guarded by: purging (it is not on
  * the stack because threads with the smallest stacks free memory too). */
 static struct batch {
+    bool refused; /* some of this round's batches */
     unsigned ranges, spans;
     size_t pages;
     struct wr_range range[BATCH];
@@ -263,6 +269,7 @@ static size_t flush(void)
     }
     wr_account_add(&wr_account.slack, -(int64_t)gone_pages);
     wr_account_return((uint64_t)gone_pages << WR_PAGE_SHIFT, false);
+    batch.refused |= !all;
     batch.ranges = batch.spans = 0;
     batch.pages = 0;
     return gone_pages;
@@ -311,13 +318,14 @@ static size_t purge_to(size_t keep, bool exact)
         gone += wr_arena_reap(keep == 0 ? 0 : SPARES, WR_ARENA_PAGES);
     if (how == WR_DISCARD_NEVER)
         return gone << WR_PAGE_SHIFT;
+    batch.refused = false;
     do {
         before = gone;
         unsigned count = excess(keep) > 0 ? wr_arena_pin_slack(arena, ARENAS) : 0;
         gone += purge_arenas(arena, count, keep);
         wr_arena_unpin(arena, count);
     } while (gone > before);
-    if (gone == 0 && excess(keep) > 0 && !exact)
+    if (gone == 0 && batch.refused)
         atomic_store_explicit(&refused_until_ms, wr_os_now_ms() + BACKOFF_MS, memory_order_relaxed);
     atomic_fetch_add_explicit(&wr_account.purges, 1, memory_order_relaxed);
     return gone << WR_PAGE_SHIFT;
@@ -331,18 +339,46 @@ static bool is_widening_due(void)
 
 static bool is_over(void) { return wr_account_slack() > wr_purge_bound(); }
 
+/** Whether it is of use to try: memory may go back, and the system has not refused lately. */
+static bool may_purge(uint64_t now_ms)
+{
+    return how != WR_DISCARD_NEVER && now_ms >= atomic_load_explicit(&refused_until_ms, memory_order_relaxed);
+}
+
+/** Takes the lock if it is free, or if so much slack has gathered that it is worth waiting for. */
+static bool lock_or_leave(void)
+{
+    if (wr_try_lock(&purging, WR_RANK_PURGE))
+        return true;
+    if (wr_account_slack() <= wr_purge_bound() / 2 * 3 || wr_lock_is_mine(&purging))
+        return false;
+    wr_lock(&purging, WR_RANK_PURGE);
+    return true;
+}
+
 /** Purges as long as slack is over the bound and that helps. Who finds the lock taken leaves it to the one who has it,
  * and who looks again when he has let it go: what he had decided to keep may be too much by then. pre: no lock. */
 static void keep_bound(uint64_t now_ms)
 {
-    size_t gone;
+    bool over;
+    size_t gone = 0;
     do {
-        if (!wr_try_lock(&purging, WR_RANK_PURGE))
+        if (!lock_or_leave())
             return;
         judge(now_ms);
-        gone = is_over() ? purge_to(wr_purge_bound() / 4 * 3, false) : 0;
+        over = is_over();
+        if (over)
+            gone = purge_to(wr_purge_bound() / 4 * 3, false);
         wr_unlock(&purging, WR_RANK_PURGE);
-    } while (gone > 0 && is_over());
+    } while (is_over() && (!over || gone > 0));
+}
+
+/** Lets go of `purging`, and does what others have left to who had it. */
+static void let_go(void)
+{
+    wr_unlock(&purging, WR_RANK_PURGE);
+    if (is_over() && may_purge(wr_os_now_ms()))
+        keep_bound(wr_os_now_ms());
 }
 
 void wr_purge_check(void)
@@ -354,10 +390,10 @@ void wr_purge_check(void)
         return;
     }
     uint64_t now = wr_os_now_ms();
-    if (how == WR_DISCARD_NEVER || now < atomic_load_explicit(&refused_until_ms, memory_order_relaxed))
-        wr_arena_reap(SPARES, WR_ARENA_PAGES);
-    else
+    if (may_purge(now))
         keep_bound(now);
+    else
+        wr_arena_reap(SPARES, WR_ARENA_PAGES);
 }
 
 /** Notes all slack anew, that which was refused before too. Looks at spans of running heaps: a guess is good enough. */
@@ -378,7 +414,7 @@ size_t wr_purge_to(size_t keep)
     wr_arena_each(look_again, NULL);
     size_t gone = purge_to(keep, false);
     store(&regret.extra, 0);
-    wr_unlock(&purging, WR_RANK_PURGE);
+    let_go();
     return gone;
 }
 
@@ -421,9 +457,7 @@ size_t wr_purge_unused(size_t more)
         wr_account_take_least();
     }
     atomic_store_explicit(&look.waits, look.waited > 0, memory_order_relaxed);
-    wr_unlock(&purging, WR_RANK_PURGE);
-    if (gone > 0 && is_over())
-        keep_bound(wr_os_now_ms());
+    let_go();
     return gone;
 }
 
@@ -431,7 +465,7 @@ bool wr_purge_waits(void) { return atomic_load_explicit(&look.waits, memory_orde
 
 /* ---- the caches of heaps --------------------------------------------------------------------------------------- */
 
-struct emptying {
+struct visit {
     bool (*wanted)(struct wr_heap *, void *);
     void *arg, *self;
     bool some; /* other threads' */
@@ -439,30 +473,38 @@ struct emptying {
 
 static void tidy(struct wr_heap *heap, void *arg)
 {
-    struct emptying *emptying = arg;
-    if (!emptying->wanted(heap, emptying->arg))
+    struct visit *visit = arg;
+    if (!visit->wanted(heap, visit->arg))
         return;
-    emptying->some |= heap != emptying->self;
-    wr_heap_tidy(heap, heap == emptying->self);
+    visit->some |= heap != visit->self;
+    wr_heap_tidy(heap, heap == visit->self);
 }
 
 static void empty(struct wr_heap *heap, void *passed) { wr_heap_empty(heap, *(bool *)passed); }
 
 void wr_purge_heaps(bool (*wanted)(struct wr_heap *, void *), void *arg, struct wr_heap *self)
 {
-    struct emptying emptying = {.wanted = wanted, .arg = arg, .self = self};
-    if (wr_lock_is_mine(&purging))
+    struct visit visit = {.wanted = wanted, .arg = arg, .self = self};
+    if (wr_lock_is_mine(&emptying) || wr_lock_is_mine(&purging))
         return;
     /* Held to the end: a list that another thread takes after our barrier must not be taken for one of ours. */
-    wr_lock(&purging, WR_RANK_PURGE);
-    wr_registry_each(tidy, &emptying);
-    if (emptying.some) {
+    wr_lock(&emptying, WR_RANK_EMPTY);
+    wr_registry_each(tidy, &visit);
+    if (visit.some) {
         bool passed = wr_os_alone() || wr_os_barrier();
         wr_registry_each(empty, &passed);
     }
-    wr_unlock(&purging, WR_RANK_PURGE);
+    wr_unlock(&emptying, WR_RANK_EMPTY);
 }
 
-void wr_purge_fork_prepare(void) { wr_lock_fork_prepare(&purging, WR_RANK_PURGE); }
+void wr_purge_fork_prepare(void)
+{
+    wr_lock_fork_prepare(&emptying, WR_RANK_EMPTY);
+    wr_lock_fork_prepare(&purging, WR_RANK_PURGE);
+}
 
-void wr_purge_fork_done(void) { wr_lock_fork_done(&purging, WR_RANK_PURGE); }
+void wr_purge_fork_done(void)
+{
+    wr_lock_fork_done(&purging, WR_RANK_PURGE);
+    wr_lock_fork_done(&emptying, WR_RANK_EMPTY);
+}

@@ -26,6 +26,7 @@ enum wr_rank {
     WR_RANK_START,    /* the library starts */
     WR_RANK_ORPHAN,   /* use of the heap that serves threads without one */
     WR_RANK_REGISTRY, /* the list of heaps */
+    WR_RANK_EMPTY,    /* who empties the caches of heaps */
     WR_RANK_PURGE,    /* who returns memory */
     WR_RANK_HEAP,     /* one heap's spans and lists; two are never held at once but in fork */
     WR_RANK_ARENA,    /* arenas, map, large runs, huge blocks */
