@@ -3,10 +3,13 @@
 
 import json
 import os
+import random
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 
 BUILD = os.environ.get("WEIR_TEST_BUILD", "")
 SOURCE = os.environ.get("WEIR_TEST_SOURCE") or os.path.dirname(
@@ -15,6 +18,8 @@ SOURCE = os.environ.get("WEIR_TEST_SOURCE") or os.path.dirname(
 WEIR = os.environ.get("WEIR") or os.path.join(BUILD, "weir")
 LIBRARY = os.environ["WEIR_PRELOAD"]
 CC = os.environ.get("CC") or "cc"
+
+PATIENCE = 120  # seconds for what comes at once, unless the machine has no time for it
 
 scratch = tempfile.TemporaryDirectory(prefix="weir-test-")
 _count = _failed = 0
@@ -57,7 +62,7 @@ def environment(**changes):
 
 def weir(*args, env=None, **more):
     """Runs the command; its output and errors are text."""
-    more.setdefault("timeout", 60)
+    more.setdefault("timeout", 300)
     return subprocess.run(
         [WEIR, *args],
         env=environment(**(env or {})),
@@ -67,6 +72,38 @@ def weir(*args, env=None, **more):
         errors="replace",
         **more,
     )
+
+
+def eventually(condition, seconds=PATIENCE):
+    """Whether condition() becomes true in time."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def attempts(measure, most=5):
+    """Calls measure() until it gives no complaints; those of the last time. For figures that somebody takes by looking
+    at a program while it runs: on a busy machine he may not get his turn."""
+    for _ in range(most):
+        complaints = measure()
+        if not complaints:
+            break
+    return complaints
+
+
+def free_port():
+    """A port of the loopback interface that nobody has; not one of those that the system gives to clients."""
+    while True:
+        port = random.randrange(10000, 32000)
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass
 
 
 def report(*args, **more):
