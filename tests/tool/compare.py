@@ -12,10 +12,10 @@ import signal
 import struct
 import subprocess
 import sys
-import time
 import xml.etree.ElementTree
 
-from harness import LIBRARY, WEIR, check, compile_c, environment, finish, scratch, skip, weir, write
+from harness import LIBRARY, PATIENCE, WEIR, attempts, check, compile_c, environment, eventually, finish, scratch, skip
+from harness import weir, write
 
 MIB = 1 << 20
 FIGURES = [
@@ -48,6 +48,18 @@ int main(void)
     usleep(150000);
     printf("%d\\n", sum);
     return 0;
+}
+"""
+# Takes 20 MiB, and twice that on Weir.
+TWICE = """#include <stdlib.h>
+#include <string.h>
+int main(void)
+{
+    const char *preloaded = getenv("LD_PRELOAD");
+    size_t size = preloaded != NULL && strstr(preloaded, "weir") != NULL ? 40 << 20 : 20 << 20;
+    char *block = malloc(size);
+    memset(block, 1, size);
+    return block[size - 1] - 1;
 }
 """
 
@@ -91,7 +103,7 @@ table = {line.split()[0]: line for line in lines[3:6]}
 check(list(table) == ["glibc", "weir", "other"], "a line for each allocator", done.stdout)
 check(all(len(line) <= 120 for line in lines[2:]), "none is longer than 120 columns", done.stdout)
 check(
-    all(re.match(r"\w+ +0\.[3-9]\d* +\d", line) for line in table.values()),
+    all(re.match(r"\w+ +(0\.[3-9]|[1-9])\S* +\d", line) for line in table.values()),
     "time comes first, here three tenths of a second and more",
     done.stdout,
 )
@@ -104,7 +116,7 @@ progress = [line for line in done.stderr.splitlines() if "round" in line]
 check(
     len(progress) == 5
     and progress[2].startswith("weir: round 3 of 5, ")
-    and all("s left" in line for line in progress)
+    and all(re.search(r"\d (s|min) left", line) for line in progress)
     and len({line.split(",")[1] for line in progress}) == 3,
     "progress: each round, what is left, and each begins with another",
     done.stderr,
@@ -135,21 +147,6 @@ for name, row in rows.items():
         if not good:
             break
     check(good, f"{name}: medians and deviations are those of the runs", key, summary[key], values)
-    peak, end = summary["peak_resident"]["median"], summary["resident_at_end"]["median"]
-    check(48 * MIB < peak < 60 * MIB, f"{name}: the peak", peak)
-    check(0 < end < 10 * MIB, f"{name}: the end", end)
-    # 48 MiB for 0.15 seconds or more, and no more than the peak for the whole of the time.
-    integral, wall = summary["resident_byte_seconds"]["median"], summary["wall_seconds"]["median"]
-    check(0.1 * 48 * MIB < integral < wall * peak, f"{name}: the integral", integral, wall)
-    curve = row["resident_over_time"]
-    check(
-        10 < len(curve) <= 200
-        and [t for t, _ in curve] == sorted(t for t, _ in curve)
-        and max(size for _, size in curve) > 45 * MIB
-        and curve[-1][1] < 10 * MIB,
-        f"{name}: the curve goes up and down",
-        curve,
-    )
     ratio = summary["wall_seconds"]["ratio"]
     if name == "glibc":
         check(ratio is None, "the reference has no ratios", ratio)
@@ -164,6 +161,36 @@ for name, row in rows.items():
         ratio,
         pairs,
     )
+
+
+def hill_is_seen():
+    """What is wrong with what was seen of the hill."""
+    global result
+    wrong = []
+    for name, row in rows_of(result).items():
+        value = {key: row["summary"][key]["median"] for key in FIGURES}
+        if not 48 * MIB < value["peak_resident"] < 60 * MIB:
+            wrong.append(f"{name}: the peak, {value['peak_resident']}")
+        if not 0 < value["resident_at_end"] < 10 * MIB:
+            wrong.append(f"{name}: the end, {value['resident_at_end']}")
+        # 48 MiB for 0.15 seconds or more, and no more than the peak for the whole of the time.
+        if not 0.1 * 48 * MIB < value["resident_byte_seconds"] < value["wall_seconds"] * value["peak_resident"]:
+            wrong.append(f"{name}: the integral, {value}")
+        curve = row["resident_over_time"]
+        if not (
+            10 < len(curve) <= 200
+            and [t for t, _ in curve] == sorted(t for t, _ in curve)
+            and max(size for _, size in curve) > 45 * MIB
+            and curve[-1][1] < 10 * MIB
+        ):
+            wrong.append(f"{name}: the curve, {curve}")
+    if wrong:
+        result = compare_json("-n", "5", *OTHERS, hill)[1]
+    return wrong
+
+
+wrong = attempts(hill_is_seen)
+check(not wrong, "the peak, the end, the integral and the curve are those of the program", *wrong)
 check(
     rows["weir"]["environment"].startswith(f"LD_PRELOAD={LIBRARY}"),
     "JSON: the environment",
@@ -171,19 +198,19 @@ check(
 )
 
 # A figure that is twice as large in each run is beyond the noise; one that is the same is not.
-twice = write("twice", '#!/bin/sh\ncase $LD_PRELOAD in *weir*) sleep 0.4 ;; *) sleep 0.2 ;; esac\n')
+twice = compile_c("twice", TWICE, "-O0")
 done, result = compare_json("-n", "5", *OTHERS, twice)
-ratio = {name: row["summary"]["wall_seconds"]["ratio"] for name, row in rows_of(result).items()}
-check(ratio["weir"]["beyond_noise"] and 1.5 < ratio["weir"]["median"] < 2.5, "twice the time is marked", ratio)
+ratio = {name: row["summary"]["peak_resident"]["ratio"] for name, row in rows_of(result).items()}
+check(ratio["weir"]["beyond_noise"] and 1.5 < ratio["weir"]["median"] < 2.5, "twice the memory is marked", ratio)
 
 # The measured program's peak must not be that of the tool.
 done, result = compare_json("-n", "2", "--only=glibc", "true")
 peak = result["allocators"][0]["summary"]["peak_resident"]["median"]
 check(0 < peak < 3 * MIB, "a small program has a small peak", peak)
 
-# Children count.
-done, result = compare_json("-n", "1", "--only=glibc", "sh", "-c", f"{hill} & {hill} & wait")
-peak = result["allocators"][0]["summary"]["peak_resident"]["median"]
+# Children count, when they are large at the same time and are looked at then.
+done, result = compare_json("-n", "5", "--only=glibc", "sh", "-c", f"{hill} & {hill} & wait")
+peak = max(run["peak_resident"] for run in result["allocators"][0]["runs"])
 check(90 * MIB < peak < 130 * MIB, "the processes of a program are taken together", peak)
 
 # ---- files
@@ -355,7 +382,7 @@ check(
     "its row says how it ended and what it said",
     done.stdout,
 )
-check(re.search(r"^weir +0\.\d", done.stdout, re.M) is not None, "the others go on", done.stdout)
+check(re.search(r"^weir +\d", done.stdout, re.M) is not None, "the others go on", done.stdout)
 done, result = compare_json("-n", "2", *OTHERS, write("breaks", BREAKS))
 row = rows_of(result)["other"]
 check(row["runs"] == [] and "signal 11" in row["problem"] and row["summary"] == {}, "JSON: the same", row)
@@ -410,11 +437,12 @@ done = compare(
     "-q",
     "-n",
     "1",
-    "--timeout=0.3",
+    "--warm-up=0",
+    "--timeout=3",
     *OTHERS,
     write("hangs", "#!/bin/sh\ncase $LD_PRELOAD in *weir*) sleep 60;; esac"),
 )
-check(done.returncode == 1 and re.search("^weir +not done after 0.3 s", done.stdout, re.M), "--timeout", done.stdout)
+check(done.returncode == 1 and re.search("^weir +not done after 3 s", done.stdout, re.M), "--timeout", done.stdout)
 static = compile_c("static", "int main(void) { return 0; }", "-static")
 if static:
     done = compare("-q", "-n", "1", *OTHERS, static)
@@ -427,10 +455,17 @@ if static:
     )
 else:
     skip("a static program", "no static C library")
-many = write("many", f"#!/bin/sh\n({hill} >/dev/null &)\n:\n")
+
+
+def running(command):
+    """Whether a process has this command line."""
+    return subprocess.run(["pgrep", "-fx", command], stdout=subprocess.DEVNULL).returncode == 0
+
+
+asleep = f"sleep {1000 + os.getpid()}.5"
+many = write("many", f"#!/bin/sh\n({asleep} >/dev/null &)\n:\n")
 done = compare("-q", "-n", "1", "--only=glibc", many)
-left = subprocess.run(["pgrep", "-f", hill], stdout=subprocess.PIPE).stdout
-check(done.returncode == 0 and left == b"", "what a program leaves behind is ended", left)
+check(done.returncode == 0 and eventually(lambda: not running(asleep)), "what a program leaves behind is ended")
 done = compare("-q", "-n", "1", "--only=glibc", f"--input={path('differs')}", "grep", "-c", "one")
 check(done.returncode == 0 and "fails" not in done.stdout, "--input is the standard input", done.stdout)
 done = compare("-q", "-n", "2", "--warm-up=1", "--only=glibc,weir", f"--prepare=echo >>{path('prepared')}", "true")
@@ -508,14 +543,14 @@ def interrupt(number, *args):
             break
         heard += line
     os.killpg(process.pid, number)
-    out, errors = process.communicate(timeout=30)
+    out, errors = process.communicate(timeout=PATIENCE)
     return process.returncode, out, heard + errors
 
 
 status, out, errors = interrupt(signal.SIGINT, f"--json={path('partial.json')}", "sleep", "0.05")
 check(status == -signal.SIGINT, "Ctrl-C: ends by the signal", status, errors)
 check(
-    "INTERRUPTED" in out and re.search(r"^weir +0\.0", out, re.M),
+    "INTERRUPTED" in out and re.search(r"^weir +\d", out, re.M),
     "with a table of what was done, which says so",
     out,
 )
@@ -528,11 +563,9 @@ check(
 )
 status, out, errors = interrupt(signal.SIGTERM, "sleep", "0.05")
 check(status == -signal.SIGTERM and "INTERRUPTED" in out, "SIGTERM too", status, out)
-process = subprocess.Popen([WEIR, "compare", "-q", "--only=glibc", "sleep", "77.7"], env=environment())
-time.sleep(0.5)
+process = subprocess.Popen([WEIR, "compare", "-q", "--only=glibc", *asleep.split()], env=environment())
+began = eventually(lambda: running(asleep))
 process.kill()
 process.wait()
-time.sleep(0.3)
-left = subprocess.run(["pgrep", "-f", "sleep 77.7"], stdout=subprocess.PIPE).stdout
-check(left == b"", "a weir that is killed leaves nothing running", left)
+check(began and eventually(lambda: not running(asleep)), "a weir that is killed leaves nothing running")
 finish()

@@ -11,7 +11,7 @@ import shutil
 import struct
 import subprocess
 
-from harness import BUILD, CC, LIBRARY, SOURCE, WEIR, check, environment, finish, scratch, skip, weir, write
+from harness import BUILD, CC, LIBRARY, SOURCE, WEIR, attempts, check, environment, finish, scratch, skip, weir, write
 from traces import CALLS, lives, program, rows, trace
 
 WORK = r"""
@@ -174,11 +174,19 @@ slow = program(
     "int main(void) { free(malloc(9)); usleep(300000); for (int i = 0; i < 40; i++) free(malloc(i)); return 0; }",
 )
 _, path = trace(slow, name="slow.trace")
-took = [
-    json.loads(weir("replay", "--json", "--speed", speed, path).stdout)["wall_seconds"]
-    for speed in ("recorded", "full")
-]
-check(0.25 < took[0] and took[1] < took[0], "--speed recorded keeps the pauses", took)
+
+
+def keeps_pauses():
+    """Complaints: at full speed the replay takes longer than the pauses, or with them less."""
+    took = [
+        json.loads(weir("replay", "--json", "--speed", speed, path).stdout)["wall_seconds"]
+        for speed in ("recorded", "full")
+    ]
+    return [] if 0.25 < took[0] and took[1] < took[0] else [took]
+
+
+wrong = attempts(keeps_pauses)
+check(not wrong, "--speed recorded keeps the pauses", *wrong)
 for flags, said in (
     (["--touch", "some"], "none, first or all"),
     (["--speed", "fast"], "full or recorded"),

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 
-from harness import LIBRARY, WEIR, check, compile_c, environment, finish, report, scratch, skip, weir
+from harness import LIBRARY, WEIR, attempts, check, compile_c, environment, finish, report, scratch, skip, weir
 
 MIB = 1 << 20
 
@@ -18,7 +18,7 @@ done, data = report(
 )
 check(0.28 < data["user_seconds"] + data["system_seconds"] < data["wall_seconds"] + 0.2, "CPU time", data)
 done, data = report("sleep", "0.3")
-check(0.3 <= data["wall_seconds"] < 5 and data["user_seconds"] + data["system_seconds"] < 0.2, "wall time", data)
+check(0.3 <= data["wall_seconds"] < 60 and data["user_seconds"] + data["system_seconds"] < 0.2, "wall time", data)
 check(data["command"] == ["sleep", "0.3"] and data["program"].endswith("/sleep"), "command and program", data)
 check(data["exit_status"] == 0 and data["signal"] is None, "status", data)
 check(data["active"] is True and data["library"] == os.path.realpath(LIBRARY), "the library was there", data)
@@ -55,17 +55,23 @@ if big:
     check(
         data["active"] is True and data["processes"] == 0 and data["returned"] is None, "with no figures made up", data
     )
-    check(
-        data["resident_at_end"] > 100000 and data["resident_age_seconds"] < 0.2,
-        "but resident as seen from outside",
-        data,
-    )
-    text = weir("run", big, "free", "_exit").stderr
-    check(
-        re.search(r"at the end \S+ [KM]iB \(seen \d+ ms before it\)", text) is not None and "_exit" in text,
-        "in text too",
-        text,
-    )
+
+    def seen_from_outside():
+        """What is wrong with the size that was seen: it is looked at twenty times a second."""
+        _, data = report(big, "free", "_exit")
+        size, age = data["resident_at_end"], data["resident_age_seconds"]
+        return [] if size is not None and size > 100000 and 0 <= age < 0.2 else [data]
+
+    wrong = attempts(seen_from_outside)
+    check(not wrong, "but resident as seen from outside", *wrong)
+
+    def said_in_text():
+        text = weir("run", big, "free", "_exit").stderr
+        form = r"at the end \S+ [KM]iB \(seen \d+ ms before it\)"
+        return [] if re.search(form, text) is not None and "_exit" in text else [text]
+
+    wrong = attempts(said_in_text)
+    check(not wrong, "in text too", *wrong)
 else:
     skip("a program of 64 MiB", "no compiler")
 

@@ -7,7 +7,7 @@ import re
 import socket
 import sys
 
-from harness import check, finish, scratch, weir, write
+from harness import check, finish, free_port, scratch, weir, write
 
 MIB = 1 << 20
 
@@ -33,19 +33,20 @@ while True:
 """
 LOAD = f"""#!{sys.executable}
 import socket, sys, time
-connection = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+end = time.monotonic() + 60
+while True:
+    try:
+        connection = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+        break
+    except ConnectionRefusedError:  # with --ready=SECONDS it may come before the server
+        if time.monotonic() > end: raise
+        time.sleep(0.01)
 answers = connection.makefile()
 for word in sys.argv[2:]:
     connection.sendall(word.encode() + b"\\n")
     answers.readline()
 time.sleep(0.3)
 """
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 server, load = write("server", SERVER), write("load", LOAD)
@@ -65,7 +66,6 @@ def compare(words, *args, port=None, ready=None):
         f"--ready={ready or port}",
         *args,
         env={"ENDED": ended},
-        timeout=120,
     )
 
 
@@ -80,7 +80,7 @@ check(done.returncode == 0 and result["kind"] == "server", "a server under its l
 check(signals() == ["SIGTERM"] * 6, "it ends by SIGTERM, after each run", signals())
 for row in result["allocators"]:
     name, median = row["allocator"], {key: value["median"] for key, value in row["summary"].items()}
-    check(0.3 <= median["wall_seconds"] < 20, f"{name}: the time is the load's", median)
+    check(0.3 <= median["wall_seconds"] < 60, f"{name}: the time is the load's", median)
     check(
         25 * MIB < median["resident_at_end"] <= median["peak_resident"] < 60 * MIB,
         f"{name}: memory is the server's",
@@ -91,7 +91,7 @@ done = compare("one", "-n", "1", "--warm-up=0", "--stop=HUP", "--settle=0.4", "-
 result = json.loads(done.stdout)["results"][0]
 check(done.returncode == 0 and signals() == ["SIGHUP"] * 2, "--stop=HUP, --ready=1.0s", done.stderr, signals())
 curve = result["allocators"][0]["resident_over_time"]
-check(0.6 < curve[-1][0] < 30, "--settle: it is watched after its load", curve[-1])
+check(0.6 < curve[-1][0] < 60, "--settle: it is watched after its load", curve[-1])
 
 done = compare("one die", "-n", "1")
 check(

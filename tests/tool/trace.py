@@ -10,7 +10,7 @@ import signal
 import subprocess
 import time
 
-from harness import LIBRARY, WEIR, check, compile_c, environment, finish, scratch, skip, weir, write
+from harness import LIBRARY, WEIR, check, compile_c, environment, eventually, finish, scratch, skip, weir, write
 from traces import CALLS, LARGEST, lives, program, rows, trace
 
 
@@ -24,6 +24,14 @@ def forget(path):
     for name in [path, *others(path)]:
         if os.path.exists(name):
             os.unlink(name)
+
+
+def runs(pid):
+    """Whether the process still has a program."""
+    try:
+        return os.readlink(f"/proc/{pid}/exe") != ""
+    except OSError:
+        return False
 
 
 def about(path):
@@ -260,7 +268,16 @@ FORK = r"""
 #include <sys/wait.h>
 #include <unistd.h>
 static volatile int stop;
-static void *busy(void *arg) { while (!stop) free(malloc(99)); return arg; }
+/* A pause now and then: what it calls while others do not get to run must not grow without end. */
+static void *busy(void *arg)
+{
+    for (unsigned i = 0; !stop; i++) {
+        free(malloc(99));
+        if (i % 1000 == 999)
+            usleep(1000);
+    }
+    return arg;
+}
 int main(void)
 {
     pthread_t thread;
@@ -375,12 +392,14 @@ BUSY = r"""
 int main(void)
 {
     void *volatile block[256] = {0};
-    alarm(10);
+    alarm(300);
     for (unsigned i = 0;; i++) {
         free(block[i % 256]);
         block[i % 256] = malloc(i % 500);
         if (i == 1000 && write(1, "x", 1) < 0)
             return 1;
+        if (i > 1000000 && i % 100 == 0)
+            usleep(1000); /* it is late: enough has been recorded */
     }
 }
 """
@@ -417,13 +436,7 @@ with subprocess.Popen(
         early.stderr,
     )
     os.kill(pid, signal.SIGKILL)
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        try:
-            os.readlink(f"/proc/{pid}/exe")
-        except OSError:
-            break
-        time.sleep(0.01)
+    eventually(lambda: not runs(pid))
 done = weir("trace", "-o", path, "--convert", left[0])
 check(
     done.returncode == 0 and not lives(rows(path))[0] and not os.path.exists(left[0]),
