@@ -234,7 +234,7 @@ def _():
     out = Path(WORK.name) / "all"
     result = run(sys.executable, SOURCE / "bench" / "ebb-all", "--ebb", program("ebb"), "--only=weir,glibc,eager",
                  f"--with=eager={PRELOAD},WEIR_SLACK=64K", "--scale=0.05", "--rounds=2", "--idle=0.02", "--out", out,
-                 "keep-200", "squares", env={"WEIR_PRELOAD": PRELOAD}, preload=False, seconds=120)
+                 "keep-200", "squares", env={"WEIR_PRELOAD": PRELOAD}, preload=False)
     expect(result.status == 0 and result.out == "", "ebb-all failed", result)
     found = json.loads((out / "ebb.json").read_text(encoding="utf-8"))
     seen = sorted((run["pattern"], run["allocator"], run["round"]) for run in found["runs"])
@@ -268,7 +268,7 @@ def _():
 def objects_all(*args, **more):
     options = ("--build", BENCH.parent, "--rounds=1", "--objects=3000", "--size=pair=1000", "--size=trees=1",
                "--size=binary-trees=6", "--size=gcbench=6", "--size=churn=1000")
-    return run(sys.executable, SOURCE / "bench" / "objects-all", *options, *args, preload=False, seconds=300, **more)
+    return run(sys.executable, SOURCE / "bench" / "objects-all", *options, *args, preload=False, **more)
 
 
 @case("objects-all: Weir and those that are there do the same work; figures, tables, plots")

@@ -123,6 +123,27 @@ CASE_UNUSED static size_t resident(void)
     return number_in("/proc/self/smaps_rollup", "Anonymous:") * KIB;
 }
 
+/** After so many looks: whether to wait a little and look again. A purger may be in the midst of its work, hold a lock
+ *  and not get to run; with WEIR_PURGER=off there is none, and what must be true is true at once. */
+CASE_UNUSED static bool case_waits(unsigned looks)
+{
+    const char *purger = getenv("WEIR_PURGER");
+
+    if (looks >= 2400 || (purger != NULL && strcmp(purger, "off") == 0))
+        return false;
+    usleep(50000);
+    return true;
+}
+
+/** Whether the condition is true now, or becomes so in two minutes if a purger may keep it from being so. */
+#define HOLDS_SOON(condition)                                                                                          \
+    ({                                                                                                                 \
+        bool holds;                                                                                                    \
+        for (unsigned looks = 0; !(holds = (condition)) && case_waits(looks); looks++)                                 \
+            ;                                                                                                          \
+        holds;                                                                                                         \
+    })
+
 /** Whether a file whose path has `name` in it is mapped. */
 CASE_UNUSED static bool map_has(const char *name)
 {

@@ -124,7 +124,7 @@ def clean_environment(extra):
     return env
 
 
-def run(program, *args, env=None, preload=True, before=(), after=(), under=(), seconds=60):
+def run(program, *args, env=None, preload=True, before=(), after=(), under=(), seconds=300):
     """Runs a program with the library preloaded, between the libraries of `before` and `after`.
 
     `under`: a command that runs it, such as strace. preload=False: without the library.

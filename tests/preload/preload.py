@@ -137,7 +137,7 @@ def _():
 
 # ---- processes ----
 
-simple("fork while threads allocate; the child allocates at once", "fork_threads", seconds=120)
+simple("fork while threads allocate; the child allocates at once", "fork_threads")
 simple("fork in a signal handler", "fork_signal")
 simple("fork before the first malloc", "fork_first")
 simple("pthread_atfork handlers that allocate, registered before Weir's and after", "fork_handlers")
@@ -157,15 +157,17 @@ simple("each function as a fresh thread's first call", "thread_first")
 simple("destructors of thread-specific data allocate; cancelled threads", "thread_ends")
 simple("destructors of C++ thread_local objects allocate", "thread_local")
 simple("the main thread exits first", "main_exits")
-simple("100,000 threads in bounded memory", "threads_many", seconds=300)
-simple("blocks of exited threads go back", "owner_gone", weir=True)
-simple("a thread that only frees, in bounded memory", "only_frees", weir=True, seconds=120)
-simple("purger: brings a quiet process down, then ends", "purger", "quiet", weir=True, seconds=120)
+simple("100,000 threads in bounded memory", "threads_many")
+for off in ({}, {"WEIR_PURGER": "off"}):
+    how = ", WEIR_PURGER=off" if off else ""
+    simple(f"blocks of exited threads go back{how}", "owner_gone", weir=True, env=off)
+    simple(f"a thread that only frees, in bounded memory{how}", "only_frees", weir=True, env=off)
+simple("purger: brings a quiet process down, then ends", "purger", "quiet", weir=True)
 simple("purger: none in a process of one thread", "purger", "alone", weir=True)
-simple("purger: none is left where threads have ended", "purger", "joined", weir=True, seconds=120)
-simple("purger: does not keep a process that is over", "purger", "main_exits", weir=True, seconds=120)
-simple("purger: processes end in the midst of its work", "purger", "ends", weir=True, seconds=120)
-simple("purger: gone in a child, which makes its own", "purger", "forks", weir=True, seconds=120)
+simple("purger: none is left where threads have ended", "purger", "joined", weir=True)
+simple("purger: does not keep a process that is over", "purger", "main_exits", weir=True)
+simple("purger: processes end in the midst of its work", "purger", "ends", weir=True)
+simple("purger: gone in a child, which makes its own", "purger", "forks", weir=True)
 simple("purger: new threads denied", "purger", "denied", weir=True)
 
 
@@ -178,7 +180,7 @@ def _():
 # ---- when memory is short ----
 
 simple("RLIMIT_AS: ENOMEM, and again memory when the limit is lifted", "limit_as", weir=True)
-simple("the limit of mappings: munmap fails", "map_limit", weir=True, seconds=120)
+simple("the limit of mappings: munmap fails", "map_limit", weir=True)
 
 
 @case("RLIMIT_AS with WEIR_VERBOSE=1 names the cause")
@@ -276,7 +278,7 @@ def _():
     if qemu is None:
         raise Skip(f"no qemu-{platform.machine()}")
     for name in ("zeroed", "sizes"):
-        succeed(program(name), under=[qemu, "-E", f"LD_PRELOAD={PRELOAD}"], preload=False, seconds=300)
+        succeed(program(name), under=[qemu, "-E", f"LD_PRELOAD={PRELOAD}"], preload=False)
 
 
 # ---- C++ ----
@@ -303,9 +305,8 @@ def _():
 
 simple("mallinfo, mallinfo2 and mallopt are true", "figures", weir=True)
 for thp in ("system", "never", "auto", "always"):
-    simple(f"what Weir says it holds is resident, WEIR_THP={thp}", "truth", weir=True, env={"WEIR_THP": thp},
-           seconds=120)
-simple("memory goes back by itself, and all of it by malloc_trim", "trim", weir=True, seconds=120)
+    simple(f"what Weir says it holds is resident, WEIR_THP={thp}", "truth", weir=True, env={"WEIR_THP": thp})
+simple("memory goes back by itself, and all of it by malloc_trim", "trim", weir=True)
 simple("the clock is read on slow paths only", "clock", weir=True)
 
 

@@ -31,7 +31,7 @@ static void compare(const char *state)
 {
     ptrdiff_t really = 0, said = 0, allowed = 0, apart = 1;
 
-    for (unsigned i = 0; i < 100 && apart > allowed; i++) {
+    for (unsigned i = 0; i < 1200 && apart > allowed; i++) {
         if (i > 0)
             usleep(50000);
         really = (ptrdiff_t)(resident() - first_resident);
