@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import difflib
 import os
+import random
 import re
 import resource
 import shutil
@@ -56,7 +57,7 @@ class Case:
         self.cpu = cpu
 
 
-def case(name, needs=(), active=(), timeout=120, full=False, cpu=1):
+def case(name, needs=(), active=(), timeout=400, full=False, cpu=1):
     """Declares a case.
 
     needs: programs it runs, the first being the one it is about; it is skipped where one is missing.
@@ -153,17 +154,24 @@ class Side:
         return MESSAGE.sub(b"", errors)
 
     def look_at(self, pid):
-        """Remembers that process `pid` runs on Weir, by its map."""
-        name = os.path.basename(os.readlink(f"/proc/{pid}/exe"))
-        if self.is_mapped(Path(f"/proc/{pid}/maps").read_text()):
+        """Remembers that process `pid` runs on Weir, by its map. False if it has ended."""
+        try:
+            name = os.path.basename(os.readlink(f"/proc/{pid}/exe"))
+            maps = Path(f"/proc/{pid}/maps").read_text()
+        except OSError:
+            return False
+        if not maps:
+            return False
+        if self.is_mapped(maps):
             self.programs.add(name)
         elif self.weir:
             raise Failure(f"{name}, process {pid}, does not run on Weir")
+        return True
 
     def is_mapped(self, maps):
         return str(self.library) in maps
 
-    def stop(self, process, how=signal.SIGTERM, seconds=20):
+    def stop(self, process, how=signal.SIGTERM, seconds=100):
         """Ends a process and its group, and waits for it; its status, None if it had to be killed."""
         status = process.poll()
         if status is None:
@@ -223,10 +231,12 @@ def tail(data, lines=25):
 
 
 def free_port():
-    """A port of the loopback interface that nobody listens to just now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+    """A port of the loopback interface that nobody has just now; not one of those that the system gives to clients."""
+    while True:
+        port = random.randrange(10000, 32000)
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
 
 
 # ---- running a case ----

@@ -52,7 +52,7 @@ def cpython(side, module):
 
 
 def declare_cpython(module):
-    case(f"cpython {module}", active=["python"], timeout=170)(lambda side: cpython(side, module))
+    case(f"cpython {module}", active=["python"])(lambda side: cpython(side, module))
 
 
 for _module in MODULES:

@@ -95,7 +95,7 @@ def redis_commands():
 
 
 @case("redis", needs=["redis-server", "redis-cli", "redis-benchmark"], active=["redis-cli", "redis-benchmark"],
-      full=True, cpu=2, timeout=100)
+      full=True, cpu=2)
 def redis(side):
     address = ["-s", "redis.sock"]
     server = [find("redis-server"), "--port", "0", "--unixsocket", side.dir / "redis.sock", "--dir", side.dir,
@@ -137,7 +137,7 @@ class Memcached:
 
     def __init__(self, path):
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(20)
+        self.sock.settimeout(100)
         self.sock.connect(str(path))
         self.stream = self.sock.makefile("rb")
 
@@ -178,7 +178,7 @@ def memcached_client(path, number):
     return digest(repr(values).encode())
 
 
-@case("memcached", needs=["memcached"], full=True, timeout=60)
+@case("memcached", needs=["memcached"], full=True)
 def memcached(side):
     path = side.dir / "memcached.sock"
     server = [find("memcached"), "-s", path, "-U", "0", "-t", "4", "-m", "128", "-I", "2m"]
@@ -220,7 +220,7 @@ http {{
 def fetch(url, **headers):
     request = urllib.request.Request(url, headers={name.replace("_", "-"): value for name, value in headers.items()})
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(request, timeout=20) as answer:
+    with opener.open(request, timeout=100) as answer:
         return answer.read()
 
 
@@ -229,15 +229,15 @@ def load(side, url):
     with contextlib.suppress(Exception):
         tool = find("wrk")
         return subprocess.run([tool, "-t2", "-c24", "-d4s", "-H", "Accept-Encoding: gzip", url], check=True,
-                              capture_output=True, env=side.environment(), timeout=60)
+                              capture_output=True, env=side.environment(), timeout=100)
     with contextlib.suppress(Exception):
         tool = find("ab")
         return subprocess.run([tool, "-q", "-n", "20000", "-c", "24", "-H", "Accept-Encoding: gzip", url], check=True,
-                              capture_output=True, env=side.environment(), timeout=60)
+                              capture_output=True, env=side.environment(), timeout=100)
     return in_threads(12, lambda number: [fetch(url, Accept_Encoding="gzip") for _ in range(300)] and None)
 
 
-@case("nginx", needs=["nginx"], full=True, cpu=2, timeout=60)
+@case("nginx", needs=["nginx"], full=True, cpu=2)
 def nginx(side):
     port = free_port()
     url = f"http://127.0.0.1:{port}"
@@ -261,8 +261,8 @@ def nginx(side):
         load(side, f"{url}/{names[20]}")
         process.send_signal(signal.SIGHUP)  # new workers, the old ones finish what they have
         load(side, f"{url}/again/{names[9]}")
-        for worker in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
-            side.look_at(worker)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        side.wait_for("two workers", lambda: sum(map(side.look_at, children.read_text().split())) >= 2, process)
         second = all_files()
     if first != second:
         raise Failure(f"on {side.name}: files differ from request to request")
@@ -307,7 +307,7 @@ def postgres_program(name):
     return str(found[-1]) if found else find(name)
 
 
-@case("postgres", active=["initdb", "postgres", "pgbench", "psql"], full=True, cpu=2, timeout=100)
+@case("postgres", active=["initdb", "postgres", "pgbench", "psql"], full=True, cpu=2)
 def postgres(side):
     user = server_user()
     data = side.dir / "data"
@@ -347,7 +347,7 @@ def accepts(run):
 
 # ---- stress-ng ----
 
-@case("stress-ng malloc", needs=["stress-ng"], active=["stress-ng"], full=True, cpu=2, timeout=60)
+@case("stress-ng malloc", needs=["stress-ng"], active=["stress-ng"], full=True, cpu=2)
 def stress_ng(side):
     found = []
     for words in (["--malloc", "2", "--malloc-ops", "200000"],

@@ -76,7 +76,7 @@ def history(commits=250):
             yield f"M 100644 inline {name}\ndata {len(text)}\n{text}\n"
 
 
-@case("git", needs=["git"], timeout=150)
+@case("git", needs=["git"])
 def git(side):
     def run(*words, **more):
         return side.run(["git", *words], env=GIT, **more)
@@ -125,12 +125,12 @@ def build_and_run(side, compiler, source, *flags):
     return digest((side.dir / "program.o").read_bytes()), side.run(["./program"])
 
 
-@case("gcc builds Weir", needs=["gcc"], active=["gcc", "cc1"], timeout=170)
+@case("gcc builds Weir", needs=["gcc"], active=["gcc", "cc1"])
 def gcc(side):
     return compile_library(side, "gcc")
 
 
-@case("clang builds Weir", needs=["clang"], timeout=170)
+@case("clang builds Weir", needs=["clang"])
 def clang(side):
     return compile_library(side, "clang")
 
