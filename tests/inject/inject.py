@@ -81,7 +81,7 @@ def attempt_each(numbers, attempt):
             failures.append((number, failure))
     if failures:
         raise Failure(f"calls {[number for number, _ in failures]} of {len(numbers)}; the first:\n{failures[0][1]}")
-    expect(made > 0, f"none of {len(numbers)} calls was made again")
+    expect(made > 0 or not numbers, f"none of {len(numbers)} calls was made again")
 
 
 for call, error in CALLS:
