@@ -225,10 +225,10 @@ def fetch(url, **headers):
 
 
 def load(side, url):
-    """A few seconds of requests on many connections, by whatever tool there is; else by ourselves."""
+    """Two seconds of requests on many connections, by whatever tool there is; else by ourselves."""
     with contextlib.suppress(Exception):
         tool = find("wrk")
-        return subprocess.run([tool, "-t2", "-c24", "-d4s", "-H", "Accept-Encoding: gzip", url], check=True,
+        return subprocess.run([tool, "-t2", "-c24", "-d2s", "-H", "Accept-Encoding: gzip", url], check=True,
                               capture_output=True, env=side.environment(), timeout=100)
     with contextlib.suppress(Exception):
         tool = find("ab")
@@ -328,8 +328,8 @@ def postgres(side):
         run("pgbench", "-i", "-q", "-s", "3")
         run("pgbench", "-c", "1", "-t", "1500", "--random-seed=7", "-n")
         alone = run("psql", "-XAtq", stdin=(SUMS + QUERIES).encode())
-        run("pgbench", "-c", "8", "-j", "2", "-T", "6", "-n")
-        run("pgbench", "-c", "4", "-j", "2", "-T", "3", "-n", "-S", "-C")
+        run("pgbench", "-c", "8", "-j", "2", "-T", "4", "-n")
+        run("pgbench", "-c", "4", "-j", "2", "-T", "2", "-n", "-S", "-C")
         sums = run("psql", "-XAtq", stdin=SUMS.encode()).split()
         dump = run("pg_dump", "-t", "words")
     balances = [line.split(b"|")[0] for line in sums]
@@ -353,7 +353,7 @@ def stress_ng(side):
     for words in (["--malloc", "2", "--malloc-ops", "200000"],
                   ["--malloc", "1", "--malloc-pthreads", "3", "--malloc-ops", "200000", "--malloc-max", "5000"],
                   ["--malloc", "1", "--malloc-ops", "60000", "--malloc-touch", "--malloc-bytes", "200M"]):
-        side.run(["stress-ng", *words, "--verify", "--timeout", "8", "--temp-path", side.dir, "--log-file", "log"])
+        side.run(["stress-ng", *words, "--verify", "--timeout", "4", "--temp-path", side.dir, "--log-file", "log"])
         log = (side.dir / "log").read_text()
         (side.dir / "log").unlink()
         found.append("successful run completed" in log)
