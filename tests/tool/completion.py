@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import time
 
-from harness import SOURCE, WEIR, check, environment, finish, scratch, skip, weir
+from harness import PATIENCE, SOURCE, WEIR, check, environment, finish, scratch, skip, weir
 
 BASH = os.path.join(SOURCE, "completions", "weir")
 ZSH = os.path.join(SOURCE, "completions", "_weir")
@@ -126,15 +126,16 @@ done = subprocess.run(["zsh", "-n", ZSH], stderr=subprocess.PIPE, text=True)
 check(done.returncode == 0 and done.stderr == "", "zsh: the script is sound", done.stderr)
 
 
-def type_in_zsh(lines):
-    """Types each line and a tab into a zsh with the completion; returns the screen's text for each."""
+def type_in_zsh(cases):
+    """Types each line and a tab into a zsh with the completion; returns the screen's text for each, when all the words
+    wanted are there."""
     pid, fd = pty.fork()
     if pid == 0:
         os.execvpe("zsh", ["zsh", "-f", "-i"], {**env, "PS1": "% ", "COLUMNS": "200"})
 
-    def read(until, seconds=10.0):
-        text, end = "", time.monotonic() + seconds
-        while until not in text and time.monotonic() < end:
+    def read(*wanted):
+        text, end = "", time.monotonic() + PATIENCE
+        while not all(word in text for word in wanted) and time.monotonic() < end:
             if select.select([fd], [], [], 0.1)[0]:
                 text += os.read(fd, 4096).decode(errors="replace")
         return text
@@ -146,11 +147,11 @@ def type_in_zsh(lines):
     )
     read("setup")
     screens = []
-    for line in lines:
+    for line, wanted in cases:
         os.write(fd, line.encode() + b"\t")
-        screens.append(read("\0", 0.8))
-        os.write(fd, b"\x15\n")
-        read("\0", 0.2)
+        screens.append(read(*wanted))
+        os.write(fd, b"\x15echo cle''ared\n")
+        read("cleared")
     os.close(fd)
     os.waitpid(pid, 0)
     return screens
@@ -172,6 +173,6 @@ cases = (
     ("weir compare -n 3 printen", ["printenv"]),
     ("weir bench python-js", ["python-json"]),
 )
-for (line, wanted), screen in zip(cases, type_in_zsh([line for line, _ in cases])):
+for (line, wanted), screen in zip(cases, type_in_zsh(cases)):
     check(all(word in screen for word in wanted), f"zsh: {line}", repr(screen))
 finish()
