@@ -232,10 +232,15 @@ def _():
     if NATIVE:
         raise Skip("asks for more than the C library gives")
     out = Path(WORK.name) / "all"
-    result = run(sys.executable, SOURCE / "bench" / "ebb-all", "--ebb", program("ebb"), "--only=weir,glibc,eager",
-                 f"--with=eager={PRELOAD},WEIR_SLACK=64K", "--scale=0.05", "--rounds=2", "--idle=0.02", "--out", out,
-                 "keep-200", "squares", env={"WEIR_PRELOAD": PRELOAD}, preload=False)
-    expect(result.status == 0 and result.out == "", "ebb-all failed", result)
+    for idle in (0.02, 0.5, 5):  # on a busy machine ebb may not get its turn to look for a while
+        result = run(sys.executable, SOURCE / "bench" / "ebb-all", "--ebb", program("ebb"), "--only=weir,glibc,eager",
+                     f"--with=eager={PRELOAD},WEIR_SLACK=64K", "--scale=0.05", "--rounds=2", f"--idle={idle}",
+                     "--out", out, "keep-200", "squares", env={"WEIR_PRELOAD": PRELOAD}, preload=False)
+        expect(result.status == 0 and result.out == "", "ebb-all failed", result)
+        with open(out / "timeline.csv", encoding="utf-8") as file:
+            seen_over_time = {(row["pattern"], row["allocator"]) for row in csv.DictReader(file)}
+        if len(seen_over_time) >= 4:
+            break
     found = json.loads((out / "ebb.json").read_text(encoding="utf-8"))
     seen = sorted((run["pattern"], run["allocator"], run["round"]) for run in found["runs"])
     expect(seen == sorted([(p, a, r) for p, names in (("keep-200", ("Weir", "glibc", "eager")),
@@ -246,8 +251,7 @@ def _():
     expect(resident["eager"] < resident["Weir"] < resident["glibc"], f"{resident}")
     text = (out / "ebb.md").read_text(encoding="utf-8")
     expect("| keep-200 | eager |" in text and "| squares | pymalloc |" in text, text)
-    with open(out / "timeline.csv", encoding="utf-8") as file:
-        expect(len({(row["pattern"], row["allocator"]) for row in csv.DictReader(file)}) >= 4, "timelines are missing")
+    expect(len(seen_over_time) >= 4, f"timelines are missing: {seen_over_time}")
     if shutil.which("gnuplot"):
         plot = (out / "ebb.svg").read_text(encoding="utf-8")
         expect(plot.rstrip().endswith("</svg>") and "keep-200" in plot and "eager" in plot, "the plot is not whole")
