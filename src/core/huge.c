@@ -28,7 +28,7 @@ static int64_t pages_of(size_t size) { return (int64_t)(size >> WR_PAGE_SHIFT); 
 
 /* ---- the cache; all under the lock ------------------------------------------------------------------------------- */
 
-static void cache_push(struct wr_huge *huge)
+static void cache_link(struct wr_huge *huge)
 {
     huge->prev = NULL;
     huge->next = cache.newest;
@@ -38,15 +38,49 @@ static void cache_push(struct wr_huge *huge)
         cache.oldest = huge;
     cache.newest = huge;
     cache.count++;
-    wr_account_add(&wr_account.slack, pages_of(huge->size));
-    atomic_fetch_add_explicit(&wr_huge_count.cached, huge->size, memory_order_relaxed);
 }
 
-static void cache_take(struct wr_huge *huge)
+static void cache_unlink(struct wr_huge *huge)
 {
     *(huge->prev != NULL ? &huge->prev->next : &cache.newest) = huge->next;
     *(huge->next != NULL ? &huge->next->prev : &cache.oldest) = huge->prev;
     cache.count--;
+}
+
+static void keep_record(struct wr_huge *huge)
+{
+    huge->start = NULL;
+    huge->next = cache.spare;
+    cache.spare = huge;
+}
+
+/** Joins a mapping with those in the cache that lie right before and behind it: as a rule parts of one that was split.
+ * The system may see several mappings in it still; then it cannot grow, and is unmapped when it should. */
+static void join(struct wr_huge *huge)
+{
+    for (struct wr_huge *other = cache.newest, *next; other != NULL; other = next) {
+        char *start = huge->start, *others = other->start;
+        next = other->next;
+        if (others + other->size != start && start + huge->size != others)
+            continue;
+        huge->start = others < start ? others : start;
+        huge->size += other->size;
+        cache_unlink(other);
+        keep_record(other);
+    }
+}
+
+static void cache_push(struct wr_huge *huge)
+{
+    wr_account_add(&wr_account.slack, pages_of(huge->size));
+    atomic_fetch_add_explicit(&wr_huge_count.cached, huge->size, memory_order_relaxed);
+    join(huge);
+    cache_link(huge);
+}
+
+static void cache_take(struct wr_huge *huge)
+{
+    cache_unlink(huge);
     wr_account_add(&wr_account.slack, -pages_of(huge->size));
     atomic_fetch_sub_explicit(&wr_huge_count.cached, huge->size, memory_order_relaxed);
 }
@@ -80,9 +114,7 @@ static struct wr_huge *new_record(void)
 static void free_record(struct wr_huge *huge)
 {
     lock();
-    huge->start = NULL;
-    huge->next = cache.spare;
-    cache.spare = huge;
+    keep_record(huge);
     unlock();
 }
 
@@ -146,11 +178,11 @@ static bool fit(struct wr_huge *huge, size_t size)
 }
 
 /** Cuts from a mapping, held by nobody else, what lies behind the arena-sized slots that `size` bytes need, and keeps
- * that in the cache: it is resident, and the next huge block may want it. */
+ * that in the cache: it is resident, and the next huge block may want it. When this one is freed they are joined. */
 static void split(struct wr_huge *huge, size_t size)
 {
     size_t keep = wr_round_up(size, WR_ARENA_SIZE);
-    if (huge->size <= keep || huge->size - keep < WR_LARGE_MAX)
+    if (huge->size <= keep || huge->size - keep < WR_SPAN_SIZE)
         return;
     struct wr_huge *rest = new_record();
     if (rest == NULL)
@@ -259,5 +291,25 @@ size_t wr_huge_drop_oldest(size_t most)
         return 0;
     size_t size = huge->size;
     unmap(huge);
+    return size;
+}
+
+size_t wr_huge_cut_oldest(size_t size)
+{
+    void *end = NULL;
+    size = wr_round_up(size, WR_PAGE_SIZE);
+    lock();
+    struct wr_huge *huge = cache.oldest;
+    if (huge != NULL && huge->size > size && huge->size - size >= WR_LARGE_MAX) {
+        huge->size -= size;
+        end = (char *)huge->start + huge->size;
+        wr_account_add(&wr_account.slack, -pages_of(size));
+        atomic_fetch_sub_explicit(&wr_huge_count.cached, size, memory_order_relaxed);
+    }
+    unlock();
+    if (end == NULL)
+        return wr_huge_drop_oldest(SIZE_MAX);
+    wr_space_unmap(end, size); /* whoever takes the rest cannot grow it over this before it is gone */
+    wr_account_return(size, true);
     return size;
 }

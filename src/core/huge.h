@@ -30,6 +30,10 @@ void *wr_huge_resize(struct wr_huge *huge, size_t size);
  *  there is none. pre: no lock is held. */
 size_t wr_huge_drop_oldest(size_t most);
 
+/** Unmaps the last `size` bytes of the cached mapping that was freed longest ago, or all of it where what is left would
+ *  serve no huge block; returns the bytes that went, 0 if there is none. pre: no lock is held. */
+size_t wr_huge_cut_oldest(size_t size);
+
 extern struct wr_huge_count {
     _Atomic uint64_t blocks, cached; /* in use, number; bytes of cached mappings */
 } wr_huge_count WR_HIDDEN;

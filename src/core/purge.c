@@ -21,6 +21,7 @@ enum {
     BATCH = 256,       /* ranges to one call */
     ARENAS = 32,       /* arenas looked through at a time */
     SPARES = 1,        /* empty arenas kept mapped when slack is over its bound */
+    CUT_PAGES = 256,   /* the least that is cut off a cached mapping: a system call each */
     COLD_PAGES = 64,   /* an empty arena with so few resident pages goes at once: its descriptors cost as much */
     BACKOFF_MS = 1000, /* after the system has refused, it is left alone for so long */
 };
@@ -45,16 +46,16 @@ bool wr_purge_zeroes(void) { return zeroes; }
 /* Regret: what is purged and soon taken again was purged in vain, and cost more than it gained. A cycle is regretted if
  * more than a tenth of what went back came again. Building and dropping a few times is what programs do, and their
  * memory shall go back each time; but once some cycles were regretted with less than a second between them, the program
- * is one that goes on so, and the bound is widened by as much as came again, or to the double. Slack and used pages
- * together never exceed the most that was used lately by more than a quarter. With each second the widening, and the
- * memory of that peak, shrink by half.
+ * is one that goes on so, and the bound is widened by as much as came again, or to the double, but never so far that
+ * slack and used pages together exceed the most that was used lately. With each second the widening, and the memory of
+ * that peak, shrink by half.
  *
  * What was learnt of small drops says nothing of a large one: where less than half is left of the least that those
  * cycles had in use, of two in a row the one that had more, they are over, and the widening does not count. In a
  * process with threads the second such cycle is proof enough, for when it falls idle the purger narrows the bound. A
- * single-threaded one has nobody to do that; there it takes more cycles, and the widening is never more than what is in
- * use, so that it goes with the blocks when a loop ends. */
-enum { WINDOW_MS = 1000, REGRET_SHARE = 10, PATIENCE = 2, PATIENCE_ALONE = 6 };
+ * single-threaded one has nobody to do that; there it takes more cycles, and the widening is never more than a few
+ * times what is in use, so that it goes with the blocks when a loop ends. */
+enum { WINDOW_MS = 1000, REGRET_SHARE = 10, PATIENCE = 2, PATIENCE_ALONE = 6, USED_ALONE = 4 };
 
 /* Heads of arenas count as slack as far as there are more of them than small programs have. */
 enum { HEADS_FREE = 512 * 1024 };
@@ -76,11 +77,11 @@ static void store(_Atomic size_t *figure, size_t value) { atomic_store_explicit(
 /** Pages that the bound is wider with so many used. */
 static size_t widening(size_t used)
 {
-    size_t most = load(&regret.demand) / 4 * 5;
+    size_t most = load(&regret.demand);
     if (used < load(&regret.proven) / 2)
         return 0;
     size_t extra = wr_min(load(&regret.extra), most > used ? most - used : 0);
-    return wr_os_alone() ? wr_min(extra, used) : extra;
+    return wr_os_alone() ? wr_min(extra, used * USED_ALONE) : extra;
 }
 
 /** The bound, in pages, without regret; with the heads of very many sparse arenas half of it stays. */
@@ -356,6 +357,20 @@ static bool lock_or_leave(void)
     return true;
 }
 
+/** Down to the bound by cached mappings, as far as they must go, because the next one that is too short is faulted in
+ * again; else to three quarters of it, so that pages go in batches. pre: the purging lock. */
+static size_t purge_over(void)
+{
+    size_t gone = 0, over, cut;
+    while ((over = excess(wr_purge_bound())) > 0 &&
+           (cut = wr_huge_cut_oldest(wr_max(over, CUT_PAGES) << WR_PAGE_SHIFT)) > 0)
+        gone += cut;
+    if (is_over())
+        return gone + purge_to(wr_purge_bound() / 4 * 3, false);
+    atomic_fetch_add_explicit(&wr_account.purges, 1, memory_order_relaxed);
+    return gone;
+}
+
 /** Purges as long as slack is over the bound and that helps. Who finds the lock taken leaves it to the one who has it,
  * and who looks again when he has let it go: what he had decided to keep may be too much by then. pre: no lock. */
 static void keep_bound(uint64_t now_ms)
@@ -368,7 +383,7 @@ static void keep_bound(uint64_t now_ms)
         judge(now_ms);
         over = is_over();
         if (over)
-            gone = purge_to(wr_purge_bound() / 4 * 3, false);
+            gone = purge_over();
         wr_unlock(&purging, WR_RANK_PURGE);
     } while (is_over() && (!over || gone > 0));
 }

@@ -4,8 +4,9 @@
  *   slack <= max(WEIR_SLACK, used / 8), less what the heads of very many arenas take (by half at most), and more while
  *   purging proves vain (see purge.c)
  *
- * Whoever gives the page that breaks it purges down to three quarters of the bound: cached huge mappings, the longest
- * unused first; empty arenas; then pages, in batches, sparsest arenas first. */
+ * Whoever gives the page that breaks it cuts cached huge mappings down, the longest unused first, until the bound holds
+ * or none is left; then it purges to three quarters of the bound: empty arenas; then pages, in batches, sparsest arenas
+ * first. */
 #ifndef WR_PURGE_H
 #define WR_PURGE_H
 

@@ -99,6 +99,59 @@ Test(huge, the_cache_is_slack_and_bounded)
     must(now().cached == 0 && now().huge == 0, "%llu bytes cached", (unsigned long long)now().cached);
 }
 
+/** So much in use that what a case frees stays within the bound, or over it by as much as the case says. */
+static void *have_in_use(size_t size)
+{
+    unit_no_purger();
+    if (getenv("WEIR_PURGE") != NULL || getenv("WEIR_SLACK") != NULL)
+        cr_skip_test("WEIR_PURGE or WEIR_SLACK is set");
+    return taken(size);
+}
+
+/** A mapping that was split for two blocks serves one as large as both when they are freed, whichever goes first. */
+Test(huge, parts_are_joined_again)
+{
+    void *rest = have_in_use(600 * WR_MIB);
+    for (unsigned first = 0; first < 2; first++) {
+        char *whole = taken(40 * WR_MIB);
+        weir_free(whole);
+        uint64_t returned = now().returned;
+        char *part[2] = {taken(11 * WR_MIB), taken(27 * WR_MIB)};
+        must(part[0] == whole && part[1] == whole + 12 * WR_MIB, "40 MiB at %p are not used for %p and %p",
+             (void *)whole, (void *)part[0], (void *)part[1]);
+        must(now().cached == 0, "%llu bytes are left over", (unsigned long long)now().cached);
+        unit_fill(part[0], 0, 11 * WR_MIB, 1);
+        unit_fill(part[1], 0, 27 * WR_MIB, 2);
+        weir_free(part[first]);
+        must(unit_filled(part[1 - first], 0, (first == 0 ? 27 : 11) * WR_MIB, 2 - first) == UNIT_INTACT,
+             "the other part has changed");
+        weir_free(part[1 - first]);
+        must(taken(39 * WR_MIB) == whole, "the parts are not used together");
+        must(now().returned == returned, "%llu bytes went back", (unsigned long long)(now().returned - returned));
+        unit_fill(whole, 0, 39 * WR_MIB, 3);
+        weir_free(whole);
+    }
+    weir_free(rest);
+}
+
+/** Of a mapping that is larger than what may stay, that much stays, at its start. */
+Test(huge, over_the_bound_no_more_goes_than_must)
+{
+    void *rest = have_in_use(320 * WR_MIB);
+    char *block = taken(60 * WR_MIB);
+    unit_fill(block, 0, 60 * WR_MIB, 1);
+    weir_free(block);
+    struct weir_stats stats = now();
+    must(stats.slack <= stats.slack_bound && stats.cached + WR_MIB >= stats.slack_bound, "%llu cached, bound %llu",
+         (unsigned long long)stats.cached, (unsigned long long)stats.slack_bound);
+    must(unit_resident() <= stats.cached + 20 * WR_MIB || UNIT_SANITIZED, "%zu resident", unit_resident());
+    must(taken(stats.cached - 2 * WR_MIB) == block, "what stayed is not used again");
+    must(now().returned == stats.returned, "%llu bytes went back",
+         (unsigned long long)(now().returned - stats.returned));
+    weir_free(block);
+    weir_free(rest);
+}
+
 /** What a mapping leaves of its last arena-sized slot may be anybody's. */
 Test(huge, memory_behind_a_huge_block_is_not_weirs)
 {
