@@ -65,8 +65,11 @@ static int set_room(struct weir_deque *deque, size_t room, char **old)
     wr_item_count(deque, &deque->item, deque->room, room);
     deque->data = data;
     deque->room = room;
-    for (size_t i = 0; i < from.count; i++)
-        memcpy(field(deque, from.first + i), field(&from, from.first + i), wr_item_room(&from.item));
+    for (size_t i = 0, some; i < from.count; i += some) { /* as many as lie side by side in both rings */
+        uint64_t number = from.first + i;
+        some = wr_min(from.count - i, wr_min(from.room - number % from.room, room - number % room));
+        memcpy(field(deque, number), field(&from, number), some * wr_item_room(&from.item));
+    }
     *old = from.data;
     return 0;
 }
@@ -84,11 +87,10 @@ static int make_room(struct weir_deque *deque, size_t count, char **old)
 }
 
 /** Gives back what is unused. That may fail, and then nothing is wrong. */
-static void shrink(struct weir_deque *deque)
+static WR_NOINLINE void shrink(struct weir_deque *deque)
 {
     char *old = NULL;
-    if (wr_item_is_roomy(deque->room, deque->count))
-        (void)set_room(deque, deque->room / 2, &old);
+    (void)set_room(deque, deque->room / 2, &old);
     weir_free(old);
 }
 
@@ -104,26 +106,38 @@ size_t weir_deque_count(const struct weir_deque *deque) { return deque->count; }
 
 /* ---- in -------------------------------------------------------------------------------------------------------- */
 
-int weir_deque_push_back(struct weir_deque *deque, const void *item)
+/** Adds an item at an end. pre: there is room. */
+WR_INLINE void put_in(struct weir_deque *deque, const void *item, bool front)
+{
+    uint64_t number = front ? deque->first - 1 : deque->first + deque->count;
+    wr_item_store(&deque->item, field(deque, number), item);
+    deque->first -= front;
+    deque->count++;
+}
+
+static WR_NOINLINE int grow_and_put_in(struct weir_deque *deque, const void *item, bool front)
 {
     char *old = NULL; /* a value may be one of the deque's own */
     if (make_room(deque, deque->count + 1, &old) != 0)
         return -ENOMEM;
-    wr_item_store(&deque->item, field(deque, deque->first + deque->count), item);
-    deque->count++;
+    put_in(deque, item, front);
     weir_free(old);
+    return 0;
+}
+
+int weir_deque_push_back(struct weir_deque *deque, const void *item)
+{
+    if (wr_unlikely(deque->count == deque->room))
+        return grow_and_put_in(deque, item, false);
+    put_in(deque, item, false);
     return 0;
 }
 
 int weir_deque_push_front(struct weir_deque *deque, const void *item)
 {
-    char *old = NULL;
-    if (make_room(deque, deque->count + 1, &old) != 0)
-        return -ENOMEM;
-    wr_item_store(&deque->item, field(deque, deque->first - 1), item);
-    deque->first--;
-    deque->count++;
-    weir_free(old);
+    if (wr_unlikely(deque->count == deque->room))
+        return grow_and_put_in(deque, item, true);
+    put_in(deque, item, true);
     return 0;
 }
 
@@ -144,13 +158,14 @@ int weir_deque_take_front(struct weir_deque *deque, void *owned)
 /* ---- out ------------------------------------------------------------------------------------------------------- */
 
 /** Takes an item out at an end. The reference, if it is an object. pre: there is one. */
-static void *take_out(struct weir_deque *deque, bool front)
+WR_INLINE void *take_out(struct weir_deque *deque, bool front)
 {
     const void *at = field(deque, front ? deque->first : deque->first + deque->count - 1);
     void *object = wr_item_is_object(&deque->item) ? wr_item_load(at) : NULL;
     deque->first += front;
     deque->count--;
-    shrink(deque);
+    if (wr_unlikely(wr_item_is_roomy(deque->room, deque->count)))
+        shrink(deque);
     return object;
 }
 

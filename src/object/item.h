@@ -44,13 +44,25 @@ WR_INLINE void *wr_item_out(const struct weir_item *item, const void *field)
     return wr_item_is_object(item) ? wr_item_load(field) : (void *)(uintptr_t)field;
 }
 
+/** Moves a value, of 8 bytes mostly: then without a call. */
+WR_INLINE void wr_item_move(void *to, const void *from, size_t size)
+{
+    uint64_t word;
+    if (wr_likely(size == sizeof word)) {
+        memcpy(&word, from, sizeof word);
+        memcpy(to, &word, sizeof word);
+    } else {
+        memmove(to, from, size);
+    }
+}
+
 /** Fills a field that holds nothing: with a new reference, or a copy. A NULL instead of a value's address is zeroes. */
 WR_INLINE void wr_item_store(const struct weir_item *item, void *field, const void *value)
 {
     if (wr_item_is_object(item))
         *(void **)field = weir_ref((void *)(uintptr_t)value);
     else if (value != NULL)
-        memmove(field, value, item->size); /* it may be the field itself */
+        wr_item_move(field, value, item->size); /* it may be the field itself */
     else
         memset(field, 0, item->size);
 }

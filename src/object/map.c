@@ -55,7 +55,8 @@ int weir_map_set(struct weir_map *map, const void *key, const void *value)
     if (result == 0 && has_objects(map))
         old = wr_item_load(field);
     wr_item_store(&table->value, field, value);
-    weir_free(old_block);
+    if (wr_unlikely(old_block != NULL))
+        weir_free(old_block);
     weir_unref(old);
     return 0;
 }
@@ -96,10 +97,9 @@ bool weir_map_has(const struct weir_map *map, const void *key) { return wr_table
 
 void *weir_map_pop(struct weir_map *map, const void *key)
 {
-    void *entry = has_objects(map) ? wr_table_find(&map->table, key) : NULL, *old_key, *value;
-    if (entry == NULL)
+    void *old_key, *value;
+    if (!has_objects(map) || !wr_table_take(&map->table, key, &old_key, &value))
         return NULL;
-    wr_table_take(&map->table, entry, &old_key, &value);
     weir_unref(old_key);
     return value;
 }

@@ -84,6 +84,22 @@ static struct wr_header *unlink_dead(struct wr_burial *burial)
     return header;
 }
 
+/** Whether an object that the caller has a reference to is shared, and all its counts need is an atomic operation. */
+WR_INLINE bool is_plainly_shared(const struct wr_header *header, int32_t count)
+{
+    return (uint32_t)count >> 29 == 7 && (wr_state(header) & (WR_STATE_LOCAL | WR_STATE_LOGGED)) == 0;
+}
+
+/** Whether the reference to a shared object that has been given up was the last, by the count before that. */
+WR_INLINE bool was_last(struct wr_header *header, int32_t before)
+{
+    if (before == -1)
+        (void)__atomic_load_n(&header->count, __ATOMIC_ACQUIRE); /* what others did to it comes before */
+    else if (before == 0)
+        wr_object_misuse(header, "release");
+    return before == -1;
+}
+
 /** One reference less to something that is not the thread's own, or has no reference left. True if it is dead now. */
 static WR_NOINLINE bool drop_logged(struct wr_header *header, const char *file, int line, const void *caller)
 {
@@ -103,22 +119,16 @@ static WR_NOINLINE bool drop_logged(struct wr_header *header, const char *file, 
         wr_object_misuse(header, "release");
     }
     uint32_t state = wr_state(header);
-    if ((state & WR_STATE_LOCAL) != 0) {
-        if (count == -1 && (state & WR_STATE_FINALIZING) != 0)
-            wr_object_misuse(header, "release");
+    if (count == -1 && (state & WR_STATE_FINALIZING) != 0)
+        wr_object_misuse(header, "release");
+    if ((state & WR_STATE_LOCAL) != 0)
         wr_set_count(header, count + 1);
-    } else {
-        if (count == -1 && (state & WR_STATE_FINALIZING) != 0)
-            wr_object_misuse(header, "release");
+    else
         count = __atomic_fetch_add(&header->count, 1, __ATOMIC_RELEASE);
-        if (count == -1)
-            (void)__atomic_load_n(&header->count, __ATOMIC_ACQUIRE); /* what others did to it comes before */
-        else if (count == 0)
-            wr_object_misuse(header, "release");
-    }
+    bool last = was_last(header, count);
     if (wr_unlikely((state & WR_STATE_LOGGED) != 0))
         wr_log_change(header + 1, "unref", -(long)count - 1, file, line, caller);
-    return count == -1;
+    return last;
 }
 
 static bool drop_unusual(struct wr_header *header, const void *caller) { return drop_logged(header, NULL, 0, caller); }
@@ -298,11 +308,22 @@ static void dies(struct wr_header *header)
     wr_thread.burial = NULL;
 }
 
+/** A reference to a shared object that seems to have others goes. */
+WR_INLINE void unref_shared(struct wr_header *header)
+{
+    int32_t before = __atomic_fetch_add(&header->count, 1, __ATOMIC_RELEASE);
+    if (wr_unlikely(before >= -1) && was_last(header, before))
+        dies(header);
+}
+
 void weir_unref_slow_(void *object)
 {
     struct wr_header *header = wr_header_of(object);
+    int32_t count = wr_count(header);
     if (wr_likely(wr_header_word(header) == WR_HEADER_LAST))
         drop_last(header);
+    else if (count < -1 && is_plainly_shared(header, count))
+        unref_shared(header);
     else if (drop_unusual(header, __builtin_return_address(0)))
         dies(header);
 }
@@ -358,7 +379,14 @@ static void ref_unusual(void *object, const char *file, int line, const void *ca
         wr_log_change(object, "ref", 1 - (long)count, file, line, caller);
 }
 
-void weir_ref_slow_(void *object) { ref_unusual(object, NULL, 0, __builtin_return_address(0)); }
+void weir_ref_slow_(void *object)
+{
+    struct wr_header *header = wr_header_of(object);
+    if (wr_likely(is_plainly_shared(header, wr_count(header))))
+        __atomic_fetch_sub(&header->count, 1, __ATOMIC_RELAXED);
+    else
+        ref_unusual(object, NULL, 0, __builtin_return_address(0));
+}
 
 /** As wr_object_misuse(), with the line that did it, if that is known. */
 static WR_NORETURN WR_COLD void misuse_at(const struct wr_header *header, const char *verb, const char *file, int line)

@@ -41,7 +41,8 @@ int weir_set_add(struct weir_set *set, const void *item)
     char *old_block = NULL;
     void *entry;
     int result = wr_table_add(&set->table, item, &entry, &old_block);
-    weir_free(old_block);
+    if (wr_unlikely(old_block != NULL))
+        weir_free(old_block);
     return result;
 }
 

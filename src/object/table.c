@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * The hash table under maps and sets; see table.h. The index is probed linearly and refers to entries by place;
- * removing moves what follows in the index up, so it has no marks of what was there. Entries that were removed leave
- * a hole, and go when the table is rebuilt. What grows or shrinks is rebuilt in a new block: until that is there
- * nothing changes.
+ * The hash table under maps and sets; see table.h. The index is probed linearly and refers to entries by place. A slot
+ * is 0, or the place + 1 in its low bits, as many as number the slots, and in the rest those bits of the entry's hash,
+ * so hardly an entry of another key is fetched. Removing moves what follows in the index up, so it has no marks of what
+ * was there. Entries that were removed leave a hole, and go when the table is rebuilt. What grows or shrinks is rebuilt
+ * in a new block: until that is there nothing changes.
  *
  * Serials only grow along the entries, so an iteration that remembers one goes on behind it whatever was rebuilt.
  * Takes no locks. */
@@ -73,9 +74,17 @@ static uint64_t hash_of(const struct weir_item *item, const void *key)
     return type->hash != NULL ? type->hash(key) : (uintptr_t)key;
 }
 
-static uint32_t hash31(const struct weir_item *item, const void *key)
+static uint64_t load_word(const void *key)
 {
-    return (uint32_t)(fold(hash_of(item, key) ^ seed(), MIX_1) >> 33);
+    uint64_t word;
+    memcpy(&word, key, sizeof word);
+    return word;
+}
+
+WR_INLINE uint32_t hash31(const struct wr_table *table, const void *key)
+{
+    uint64_t hash = wr_likely(table->by_word) ? load_word(key) : hash_of(&table->key, key);
+    return (uint32_t)(fold(hash ^ seed(), MIX_1) >> 33);
 }
 
 static bool equal(const struct weir_item *item, const void *a, const void *b)
@@ -100,6 +109,7 @@ void wr_table_init(struct wr_table *table, const struct weir_item *key, const st
     table->key = wr_item_of(key);
     table->value = wr_item_of(value);
     table->is_set = is_set;
+    table->by_word = table->key.size == sizeof(uint64_t) && table->key.hash == NULL && table->key.equal == NULL;
     size_t key_size = wr_item_room(&table->key), value_size = is_set ? 0 : wr_item_room(&table->value);
     size_t key_to = alignment(key_size), value_to = is_set ? 1 : alignment(value_size);
     table->at_key = wr_round_up(sizeof(struct head), key_to);
@@ -123,13 +133,28 @@ static const void *key_of(const struct wr_table *table, struct head *head)
     return wr_item_out(&table->key, wr_table_key(table, head));
 }
 
-/** The slot of a key, or the free one where it belongs. pre: there are slots. */
-static uint32_t slot_of(const struct wr_table *table, const void *key, uint32_t hash)
+/** The entry of a slot that is not 0. */
+static struct head *slot_head(const struct wr_table *table, uint32_t slot)
 {
-    uint32_t mask = table->slots - 1, slot = hash & mask;
-    for (; table->index[slot] != 0; slot = (slot + 1) & mask) {
-        struct head *head = head_at(table, table->index[slot] - 1);
-        if (head->hash == hash && equal(&table->key, key_of(table, head), key))
+    return head_at(table, (table->index[slot] & (table->slots - 1)) - 1);
+}
+
+/** Whether the entry of a slot that looks like it has the key. */
+static bool has_key(const struct wr_table *table, uint32_t slot, const void *key, uint32_t hash)
+{
+    struct head *head = slot_head(table, slot);
+    return head->hash == hash && equal(&table->key, key_of(table, head), key);
+}
+
+/** The slot of a key, or the free one where it belongs. pre: there are slots. */
+WR_INLINE uint32_t slot_of(const struct wr_table *table, const void *key, uint32_t hash)
+{
+    uint32_t mask = table->slots - 1, slot = hash & mask, word;
+    for (; (word = table->index[slot]) != 0; slot = (slot + 1) & mask) {
+        if (((word ^ hash) & ~mask) != 0)
+            continue;
+        if (wr_likely(table->by_word) ? load_word(wr_table_key(table, slot_head(table, slot))) == load_word(key)
+                                      : has_key(table, slot, key, hash))
             break;
     }
     return slot;
@@ -139,8 +164,8 @@ void *wr_table_find(const struct wr_table *table, const void *key)
 {
     if (table->count == 0 || key == NULL)
         return NULL;
-    uint32_t place = table->index[slot_of(table, key, hash31(&table->key, key))];
-    return place != 0 ? head_at(table, place - 1) : NULL;
+    uint32_t slot = slot_of(table, key, hash31(table, key));
+    return table->index[slot] != 0 ? slot_head(table, slot) : NULL;
 }
 
 /* ---- room ------------------------------------------------------------------------------------------------------ */
@@ -156,12 +181,12 @@ static uint64_t slots_for(size_t count)
 }
 
 /** Puts an entry's place into the index. pre: its key is not there yet. */
-static void enter(struct wr_table *table, uint32_t place)
+WR_INLINE void enter(struct wr_table *table, uint32_t place, uint32_t hash)
 {
-    uint32_t mask = table->slots - 1, slot = head_at(table, place)->hash & mask;
+    uint32_t mask = table->slots - 1, slot = hash & mask;
     while (table->index[slot] != 0)
         slot = (slot + 1) & mask;
-    table->index[slot] = place + 1;
+    table->index[slot] = (hash & ~mask) | (place + 1);
 }
 
 /** Tells the collector of a table that is its container's first member. */
@@ -195,7 +220,7 @@ static int rebuild(struct wr_table *table, uint64_t slots, char **old)
         if ((head->hash & HOLE) != 0)
             continue;
         memcpy(head_at(table, table->end), head, table->stride);
-        enter(table, table->end++);
+        enter(table, table->end++, head->hash);
     }
     *old = from.data;
     return 0;
@@ -222,8 +247,9 @@ static int make_room(struct wr_table *table, char **old)
 static void shrink(struct wr_table *table)
 {
     char *old = NULL;
-    if (table->room >= 40 && table->count < table->room / 8)
-        (void)rebuild(table, slots_for((size_t)table->count * 2), &old);
+    if (table->room < 40 || table->count >= table->room / 8)
+        return;
+    (void)rebuild(table, slots_for((size_t)table->count * 2), &old);
     weir_free(old);
 }
 
@@ -245,20 +271,20 @@ int wr_table_add(struct wr_table *table, const void *key, void **entry, char **o
 {
     if (key == NULL)
         return -EINVAL;
-    uint32_t hash = hash31(&table->key, key);
-    uint32_t slot = table->slots > 0 ? slot_of(table, key, hash) : 0, place = table->slots > 0 ? table->index[slot] : 0;
-    if (place != 0) {
-        *entry = head_at(table, place - 1);
+    uint32_t hash = hash31(table, key), slot = table->slots > 0 ? slot_of(table, key, hash) : 0;
+    if (table->slots > 0 && table->index[slot] != 0) {
+        *entry = slot_head(table, slot);
         return 0;
     }
     int result = make_room(table, old);
     if (result != 0)
         return result;
     struct head *head = head_at(table, table->end);
-    memset(head, 0, table->stride);
     *head = (struct head){.hash = hash, .serial = table->serial++};
     wr_item_store(&table->key, wr_table_key(table, head), key);
-    enter(table, table->end++);
+    if (!table->is_set)
+        wr_item_store(&table->value, wr_table_value(table, head), NULL);
+    enter(table, table->end++, hash);
     table->count++;
     *entry = head;
     return 1;
@@ -269,7 +295,7 @@ static void leave(struct wr_table *table, uint32_t slot)
 {
     uint32_t mask = table->slots - 1;
     for (uint32_t next = (slot + 1) & mask; table->index[next] != 0; next = (next + 1) & mask) {
-        uint32_t home = head_at(table, table->index[next] - 1)->hash & mask;
+        uint32_t home = slot_head(table, next)->hash & mask;
         if (((next - home) & mask) < ((next - slot) & mask))
             continue;
         table->index[slot] = table->index[next];
@@ -278,17 +304,16 @@ static void leave(struct wr_table *table, uint32_t slot)
     table->index[slot] = 0;
 }
 
-void wr_table_take(struct wr_table *table, void *entry, void **key, void **value)
+bool wr_table_take(struct wr_table *table, const void *key, void **old_key, void **value)
 {
-    struct head *head = entry;
-    uint32_t mask = table->slots - 1, slot = head->hash & mask;
-    uint32_t place = (uint32_t)(((char *)entry - table->data) / (ptrdiff_t)table->stride);
-    while (table->index[slot] != place + 1)
-        slot = (slot + 1) & mask;
+    uint32_t slot = table->count > 0 && key != NULL ? slot_of(table, key, hash31(table, key)) : 0;
+    if (table->count == 0 || key == NULL || table->index[slot] == 0)
+        return false;
+    struct head *head = slot_head(table, slot);
     leave(table, slot);
-    *key = wr_item_is_object(&table->key) ? wr_item_load(wr_table_key(table, entry)) : NULL;
+    *old_key = wr_item_is_object(&table->key) ? wr_item_load(wr_table_key(table, head)) : NULL;
     bool has_value = !table->is_set && wr_item_is_object(&table->value);
-    *value = has_value ? wr_item_load(wr_table_value(table, entry)) : NULL;
+    *value = has_value ? wr_item_load(wr_table_value(table, head)) : NULL;
     head->hash = HOLE;
     table->count--;
     while (table->end > table->first && (head_at(table, table->end - 1)->hash & HOLE) != 0)
@@ -298,14 +323,14 @@ void wr_table_take(struct wr_table *table, void *entry, void **key, void **value
     if (table->count == 0)
         table->first = table->end = 0;
     shrink(table);
+    return true;
 }
 
 bool wr_table_remove(struct wr_table *table, const void *key)
 {
-    void *entry = wr_table_find(table, key), *old_key, *old_value;
-    if (entry == NULL)
+    void *old_key, *old_value;
+    if (!wr_table_take(table, key, &old_key, &old_value))
         return false;
-    wr_table_take(table, entry, &old_key, &old_value);
     weir_unref(old_key);
     weir_unref(old_value);
     return true;

@@ -9,8 +9,9 @@
 struct wr_table {
     struct weir_item key, value;
     bool is_set;                     /* no values */
+    bool by_word;                    /* keys are values of 8 bytes, compared as such */
     char *data;                      /* the block; NULL: room and slots are 0 */
-    uint32_t *index;                 /* a slot is the place of an entry + 1, or 0; probed in turn */
+    uint32_t *index;                 /* see table.c; probed in turn */
     uint32_t slots;                  /* a power of two */
     uint32_t room;                   /* entries that there is memory for */
     uint32_t first, end;             /* places from the first entry that is there to behind the last */
@@ -34,8 +35,9 @@ void *wr_table_find(const struct wr_table *table, const void *key);
  *  @return 1 if it was made, 0 if it was there, or -errno and nothing has changed. */
 int wr_table_add(struct wr_table *table, const void *key, void **entry, char **old);
 
-/** Takes an entry out. What it referred to is the caller's: *key and *value, NULL where that is no object. */
-void wr_table_take(struct wr_table *table, void *entry, void **key, void **value);
+/** Takes the entry of a key out. What it referred to is the caller's: *old_key and *value, NULL where that is no
+ *  object. False if there is none. */
+bool wr_table_take(struct wr_table *table, const void *key, void **old_key, void **value);
 
 /** Takes the entry of a key out and gives up what it referred to. False if there is none. */
 bool wr_table_remove(struct wr_table *table, const void *key);

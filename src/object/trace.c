@@ -8,14 +8,17 @@
 #include "base/text.h"
 #include "core/space.h"
 
+enum { TARGETS = 128 }; /* references that are dealt with at a time */
+
 /* ---- gathering --------------------------------------------------------------------------------------------------- */
 
 struct gather {
     const struct wr_trace_want *want;
     struct wr_trace *trace; /* NULL: only count */
     size_t pools, lines, bigs, kinds;
-    size_t arenas;   /* as found one after the other; some perhaps more than once */
-    uintptr_t arena; /* the last one's number */
+    size_t arenas;          /* as found one after the other; some perhaps more than once */
+    uintptr_t arena;        /* the last one's number */
+    uintptr_t lowest, last; /* numbers */
 };
 
 static unsigned lines_of(const struct wr_kind *kind) { return (kind->blocks + WR_LINE - 1u) >> WR_LINE_SHIFT; }
@@ -34,7 +37,7 @@ static struct wr_trace_arena *find_arena(const struct wr_trace *trace, uintptr_t
 static struct wr_trace_page *find_page(struct wr_trace *trace, const struct wr_typed *pool)
 {
     struct wr_trace_arena *arena = find_arena(trace, arena_number(pool));
-    return arena->number != 0 ? &arena->page[wr_pool_index((const struct wr_pool *)pool)] : NULL;
+    return arena->number != 0 ? &trace->page[arena->page + wr_pool_index((const struct wr_pool *)pool)] : NULL;
 }
 
 static void note_pool(struct gather *gather, struct wr_typed *pool)
@@ -42,11 +45,13 @@ static void note_pool(struct gather *gather, struct wr_typed *pool)
     struct wr_trace *trace = gather->trace;
     struct wr_trace_arena *arena = find_arena(trace, arena_number(pool));
     if (arena->number == 0) {
-        arena->number = arena_number(pool);
-        arena->page = trace->page + trace->arenas++ * WR_ARENA_PAGES;
+        *arena = (struct wr_trace_arena){arena_number(pool), ++trace->arenas * (uint32_t)WR_ARENA_PAGES};
+        size_t row = arena->number - (trace->base >> WR_ARENA_SHIFT);
+        if (row < trace->rows)
+            trace->row[row] = arena->page;
     }
-    arena->page[wr_pool_index((const struct wr_pool *)pool)] =
-        (struct wr_trace_page){(uint32_t)gather->lines, (uint32_t)gather->kinds};
+    trace->page[arena->page + wr_pool_index((const struct wr_pool *)pool)] =
+        (struct wr_trace_page){(uint32_t)gather->lines << WR_LINE_SHIFT, UINT32_MAX / pool->kind->size + 1};
     for (unsigned i = 0; i < lines_of(pool->kind); i++) {
         unsigned first = i * WR_LINE;
         trace->line[gather->lines + i] =
@@ -66,8 +71,12 @@ static void gather_pool(struct wr_typed *pool, struct wr_span *span, void *arg)
          wanted = want->generation == WEIR_GC_FULL || young == (want->generation == 0);
     if (!wanted || (!want->frozen && (span->frozen & bit) != 0) || gather->pools >= want->most)
         return;
-    gather->arenas += gather->arena != arena_number(pool);
-    gather->arena = arena_number(pool);
+    if (gather->arena != arena_number(pool)) {
+        gather->arena = arena_number(pool);
+        gather->arenas++;
+        gather->lowest = wr_min(gather->lowest - 1, gather->arena - 1) + 1; /* 0: none yet */
+        gather->last = wr_max(gather->last, gather->arena);
+    }
     if (gather->trace != NULL)
         note_pool(gather, pool);
     gather->lines += lines_of(pool->kind);
@@ -93,17 +102,22 @@ static void gather_big(struct wr_big *big, void *arg)
     gather->bigs++;
 }
 
+static struct wr_trace_kind kind_of(const struct weir_type *type, uint32_t size, uint16_t first)
+{
+    return (struct wr_trace_kind){.size = size,
+                                  .first = first,
+                                  .nrefs = type->nrefs,
+                                  .refs = type->refs,
+                                  .traverse = type->traverse,
+                                  .type = type};
+}
+
 static void gather_kind(struct gather *gather, struct wr_kind *kind)
 {
     const struct weir_type *type = wr_kind_type(kind);
     gather->kinds++;
     if (gather->trace != NULL)
-        gather->trace->kind[gather->kinds] = (struct wr_trace_kind){.inverse = kind->inverse,
-                                                                    .size = kind->size,
-                                                                    .first = kind->first,
-                                                                    .nrefs = type->nrefs,
-                                                                    .refs = type->refs,
-                                                                    .type = type};
+        gather->trace->kind[gather->kinds] = kind_of(type, kind->size, kind->first);
     wr_kind_each(kind, gather_pool, gather);
 }
 
@@ -154,7 +168,8 @@ struct wr_trace *wr_trace_begin(const struct wr_trace_want *want)
     struct gather count = {.want = want, .lines = 1};
     gather_wanted(&count);
     size_t lines = count.lines + ((count.bigs + WR_LINE - 1) >> WR_LINE_SHIFT), at = 0, slots = 4;
-    size_t arenas = wr_min(count.arenas, atomic_load_explicit(&wr_arena_count.arenas, memory_order_relaxed));
+    size_t arenas = wr_min(count.arenas, atomic_load_explicit(&wr_arena_count.arenas, memory_order_relaxed)),
+           span = arenas > 0 ? count.last - count.lowest + 1 : 0, rows = wr_min(span, WR_TRACE_ROWS);
     bool mapped;
     if (lines >= UINT32_MAX >> WR_LINE_SHIFT)
         return NULL;
@@ -163,10 +178,11 @@ struct wr_trace *wr_trace_begin(const struct wr_trace_want *want)
     size_t trace_at = lay_out(&at, 1, sizeof(struct wr_trace)),
            arena_at = lay_out(&at, slots, sizeof(struct wr_trace_arena)),
            kind_at = lay_out(&at, count.kinds + 1, sizeof(struct wr_trace_kind)),
-           page_at = lay_out(&at, arenas * WR_ARENA_PAGES, sizeof(struct wr_trace_page)),
+           row_at = lay_out(&at, rows + 1, sizeof(uint32_t)),
+           page_at = lay_out(&at, (arenas + 1) * WR_ARENA_PAGES, sizeof(struct wr_trace_page)),
            line_at = lay_out(&at, lines, sizeof(struct wr_line)),
-           big_at = lay_out(&at, count.bigs, sizeof(struct wr_big *)), ring_at = lay_out(&at, lines, sizeof(uint32_t)),
-           waits_at = lay_out(&at, lines / 64 + 1, sizeof(uint64_t)),
+           big_at = lay_out(&at, count.bigs, sizeof(struct wr_big *)),
+           ring_at = lay_out(&at, lines + TARGETS, sizeof(uint32_t)), waits_at = lay_out(&at, lines, 1),
            white_at = lay_out(&at, lines / 64 + 1, sizeof(uint64_t)), own_at = lay_out(&at, lines, WR_LINE),
            found_at = lay_out(&at, lines, WR_LINE);
     char *memory = get_memory(&at, &mapped);
@@ -182,8 +198,12 @@ struct wr_trace *wr_trace_begin(const struct wr_trace_want *want)
         .page = (struct wr_trace_page *)(void *)(memory + page_at),
         .arena = (struct wr_trace_arena *)(void *)(memory + arena_at),
         .arena_mask = (uint32_t)slots - 1,
+        .base = count.lowest << WR_ARENA_SHIFT,
+        .row = (uint32_t *)(void *)(memory + row_at),
+        .rows = (uint32_t)rows,
+        .far = count.bigs > 0 || span > rows,
         .ring = (uint32_t *)(void *)(memory + ring_at),
-        .waits = (uint64_t *)(void *)(memory + waits_at),
+        .waits = (uint8_t *)memory + waits_at,
         .white = (uint64_t *)(void *)(memory + white_at),
         .lines = (uint32_t)lines,
         .big_line = (uint32_t)count.lines,
@@ -214,9 +234,9 @@ void wr_trace_end(struct wr_trace *trace)
 void wr_trace_forget(struct wr_trace *trace, const struct wr_typed *pool)
 {
     struct wr_trace_page *page = find_page(trace, pool);
-    if (page == NULL || page->line == 0)
+    if (page == NULL || page->first == 0)
         return;
-    for (uint32_t i = page->line; i < trace->big_line && trace->line[i].pool == pool; i++)
+    for (uint32_t i = page->first >> WR_LINE_SHIFT; i < trace->big_line && trace->line[i].pool == pool; i++)
         trace->line[i].pool = NULL;
     *page = (struct wr_trace_page){0, 0};
 }
@@ -226,8 +246,9 @@ void wr_trace_forget(struct wr_trace *trace, const struct wr_typed *pool)
 uint32_t wr_trace_far_place(const struct wr_trace *trace, const struct wr_header *header)
 {
     const struct wr_trace_arena *arena = find_arena(trace, arena_number(header));
-    if (arena->number != 0 && arena->page[wr_arena_page(header)].line != 0)
-        return wr_trace_page_place(trace, arena, header);
+    uint32_t place = arena->number != 0 ? wr_trace_page_place(trace, arena->page + wr_arena_page(header), header) : 0;
+    if (place != 0)
+        return place;
     const struct wr_big *big = trace->bigs > 0 && wr_pool_of(header) == NULL ? wr_big_of(header) : NULL;
     uint32_t first = trace->big_line << WR_LINE_SHIFT;
     /* It may be another thread's, whose collector has given it a line. */
@@ -290,7 +311,7 @@ uint64_t wr_trace_found(const struct wr_trace *trace, uint32_t place)
 WR_INLINE void count_place(struct wr_trace *trace, uint8_t *found, uint32_t place)
 {
     uint8_t count = found[place];
-    found[place] = count = (uint8_t)(count + (count != WR_BLACK));
+    found[place] = count = (uint8_t)(count + (count < WR_BLACK));
     if (wr_unlikely(count == WR_COUNTS))
         count_more(trace, place);
 }
@@ -304,7 +325,6 @@ static void note_visited(void *object, void *arg)
 /* What a line's objects refer to is written down first, then where that is, then each is counted, or coloured. Each of
  * these is a short loop that branches on nothing that has to be fetched, nobody could foretell it; so the processor
  * runs ahead, and waits for what it misses of many references at a time. */
-enum { TARGETS = 128 };
 struct targets {
     unsigned count;
     unsigned some, out; /* in all; of them, those that are not looked at */
@@ -335,30 +355,51 @@ static void count_targets(struct wr_trace *trace, struct targets *targets)
         count_place(trace, found, targets->place[i]);
 }
 
-/** Adds what an object's table of references has; where there is no room what is there is dealt with first. */
-WR_INLINE void add_targets(struct wr_trace *trace, struct targets *targets, void *object,
-                           const struct wr_trace_kind *kind, void (*deal)(struct wr_trace *, struct targets *))
+/** Adds what a table of references has of an object, behind `count` others; returns how many there are then.
+ *  pre: there is room. */
+WR_INLINE unsigned add_targets(struct targets *targets, unsigned count, void *object, const uint16_t *refs,
+                               unsigned nrefs)
 {
-    unsigned count = targets->count, nrefs = kind->nrefs;
-    const uint16_t *refs = kind->refs;
-    for (unsigned i = 0; i < nrefs; i++) {
-        if (wr_unlikely(count == TARGETS)) {
-            targets->count = count;
-            deal(trace, targets);
-            count = 0;
-        }
-        void *other = *(void **)(void *)((char *)object + refs[i]);
+    for (const uint16_t *ref = refs, *end = refs + nrefs; ref < end; ref++) {
+        void *other = *(void **)(void *)((char *)object + *ref);
         targets->object[count] = other;
         count += other != NULL;
     }
-    targets->count = count;
+    return count;
+}
+
+/** The same where there may be no room: what is there is dealt with first. */
+static WR_NOINLINE unsigned add_many_targets(struct wr_trace *trace, struct targets *targets, unsigned count,
+                                             void *object, const struct wr_trace_kind *kind,
+                                             void (*deal)(struct wr_trace *, struct targets *))
+{
+    for (unsigned done = 0, some; done < kind->nrefs; done += some) {
+        some = (unsigned)wr_min(kind->nrefs - done, TARGETS);
+        targets->count = count;
+        if (count + some > TARGETS)
+            deal(trace, targets);
+        count = add_targets(targets, targets->count, object, kind->refs + done, some);
+    }
+    return count;
+}
+
+/** What an object refers to: the table's references are added to the targets, which are dealt with when there are many,
+ *  others are visited at once. Returns how many targets there are then. */
+WR_INLINE unsigned add_all(struct wr_trace *trace, struct targets *targets, unsigned count, void *object,
+                           const struct wr_trace_kind *kind, void (*deal)(struct wr_trace *, struct targets *),
+                           weir_visit_fn visit)
+{
+    count = wr_likely(count + kind->nrefs <= TARGETS)
+                ? add_targets(targets, count, object, kind->refs, kind->nrefs)
+                : add_many_targets(trace, targets, count, object, kind, deal);
+    if (wr_unlikely(kind->traverse != NULL))
+        kind->traverse(object, visit, trace);
+    return count;
 }
 
 WR_INLINE void note_all(struct wr_trace *trace, struct targets *targets, void *object, const struct wr_trace_kind *kind)
 {
-    add_targets(trace, targets, object, kind, count_targets);
-    if (wr_unlikely(kind->type->traverse != NULL))
-        kind->type->traverse(object, note_visited, trace);
+    targets->count = add_all(trace, targets, targets->count, object, kind, count_targets, note_visited);
 }
 
 /** The end of a line: deals with what is left, and writes down what has been seen. */
@@ -372,27 +413,42 @@ static void sum_up(struct wr_trace *trace, uint32_t l, struct targets *targets, 
     line->special = state != 0;
 }
 
-static void count_line(struct wr_trace *trace, uint32_t l)
+/** Returns how many there are. */
+WR_INLINE unsigned count_objects(struct wr_trace *trace, uint32_t l, struct targets *targets, uint32_t *states,
+                                 ptrdiff_t ahead, bool shared)
 {
     const struct wr_line *line = &trace->line[l];
     const struct wr_trace_kind kind = trace->kind[line->kind];
     struct wr_header *header = wr_typed_at(line->pool, line->first);
     uint8_t *own = &trace->own[l << WR_LINE_SHIFT];
-    unsigned objects = line->objects, counted = 0;
-    bool shared = trace->shared;
+    unsigned objects = line->objects, counted = 0, count = 0;
     uint32_t state = 0;
-    struct targets targets;
-    targets.count = targets.some = targets.out = 0;
     for (unsigned i = 0; i < objects; i++, header = (struct wr_header *)(void *)((char *)header + kind.size)) {
-        unsigned count = shared ? wr_count_shared(header) : wr_count_own(header);
-        own[i] = (uint8_t)wr_min(count, 255);
-        if (count == 0)
+        __builtin_prefetch((char *)header + ahead);
+        unsigned refs = shared ? wr_count_shared(header) : wr_count_own(header);
+        own[i] = (uint8_t)wr_min(refs, 255);
+        if (refs == 0)
             continue;
         counted++;
         state |= wr_state(header);
-        note_all(trace, &targets, header + 1, &kind);
+        count = add_all(trace, targets, count, header + 1, &kind, count_targets, note_visited);
     }
-    sum_up(trace, l, &targets, counted, state);
+    targets->count = count;
+    *states = state;
+    return counted;
+}
+
+static void count_line(struct wr_trace *trace, uint32_t l)
+{
+    const struct wr_line *line = &trace->line[l], *next = &trace->line[l + 1 < trace->lines ? l + 1 : l];
+    char *here = (char *)wr_typed_at(line->pool, line->first),
+         *there = next->pool != NULL ? (char *)wr_typed_at(next->pool, next->first) : here;
+    struct targets targets;
+    uint32_t states;
+    targets.some = targets.out = 0;
+    unsigned counted = trace->shared ? count_objects(trace, l, &targets, &states, there - here, true)
+                                     : count_objects(trace, l, &targets, &states, there - here, false);
+    sum_up(trace, l, &targets, counted, states);
     trace->visited += counted;
 }
 
@@ -402,8 +458,8 @@ static void note_big(struct wr_trace *trace, const struct wr_big *big)
     const struct weir_type *type = big->type;
     struct targets targets;
     targets.count = targets.some = targets.out = 0;
-    note_all(trace, &targets, big->object,
-             &(struct wr_trace_kind){.nrefs = type->nrefs, .refs = type->refs, .type = type});
+    struct wr_trace_kind kind = kind_of(type, 0, 0);
+    note_all(trace, &targets, big->object, &kind);
     count_targets(trace, &targets);
 }
 
@@ -424,10 +480,6 @@ static void count_bigs(struct wr_trace *trace, uint32_t l)
 void wr_trace_count(struct wr_trace *trace, uint32_t from, uint32_t to)
 {
     for (uint32_t l = from; l < to && !trace->failed; l++) {
-        const struct wr_line *next = &trace->line[wr_min(l + 1, to - 1)];
-        if (next->pool != NULL && next->first == 0)
-            for (unsigned ahead = 0; ahead < 4 * WR_CACHE_LINE; ahead += WR_CACHE_LINE)
-                __builtin_prefetch(wr_typed_start(next->pool) + ahead);
         if (trace->line[l].pool != NULL)
             count_line(trace, l);
         else if (l >= trace->big_line)
@@ -439,21 +491,13 @@ enum { REPORTS = 10 }; /* of a pass, and lines of each */
 
 /* ---- colours ----------------------------------------------------------------------------------------------------- */
 
-/** The place in the ring behind `at`, if `step` is 1. */
-WR_INLINE uint32_t next_in_ring(const struct wr_trace *trace, uint32_t at, uint32_t step)
-{
-    at += step;
-    return at == trace->lines ? 0 : at;
-}
-
 static void queue_line(struct wr_trace *trace, uint32_t l)
 {
-    uint64_t *waits = &trace->waits[l / 64], bit = UINT64_C(1) << l % 64;
-    if ((*waits & bit) != 0)
+    if (trace->waits[l] != 0)
         return;
-    *waits |= bit;
+    trace->waits[l] = 1;
     trace->ring[trace->ring_last] = l;
-    trace->ring_last = next_in_ring(trace, trace->ring_last, 1);
+    trace->ring_last = trace->ring_last + 1 == trace->lines ? 0 : trace->ring_last + 1;
 }
 
 static void count_type(void *object, void *arg)
@@ -524,21 +568,38 @@ void wr_trace_guess(struct wr_trace *trace, uint32_t from, uint32_t to)
     }
 }
 
-/** Colours a line by its bytes alone; false if they do not tell all. Without branches, for the sake of vectors. */
+/* 16 bytes, of which the compiler makes vectors. */
+#define BYTES uint8_t __attribute__((vector_size(16)))
+
+WR_INLINE BYTES load_bytes(const uint8_t *from)
+{
+    BYTES result;
+    memcpy(&result, from, sizeof result);
+    return result;
+}
+
+WR_INLINE bool any_byte(BYTES all)
+{
+    uint64_t half[2];
+    memcpy(half, &all, sizeof half);
+    return (half[0] | half[1]) != 0;
+}
+
+/** Colours a line by its bytes alone; false if they do not tell all. */
 WR_INLINE bool compare_bytes(const uint8_t *own, uint8_t *found, bool *grey)
 {
-    uint8_t colour[WR_LINE], odd = 0, greys = 0;
-    for (unsigned i = 0; i < WR_LINE; i++) {
-        uint8_t count = own[i], seen = found[i];
-        uint8_t none = count == 0 ? 0xff : 0, more = count > seen ? 0xff : 0, fewer = count < seen ? 0xff : 0;
-        odd |= (uint8_t)((fewer & (uint8_t)~none) | (count == 255 ? 0xff : 0));
+    BYTES colour[WR_LINE / sizeof(BYTES)], odd = {0}, greys = {0};
+    for (unsigned i = 0; i < WR_COUNT(colour); i++) {
+        BYTES count = load_bytes(own + i * sizeof(BYTES)), seen = load_bytes(found + i * sizeof(BYTES));
+        BYTES none = (BYTES)(count == 0), more = (BYTES)(count > seen), same = (BYTES)(count == seen);
+        odd |= ~(none | more | same) | (BYTES)(count == 255);
         greys |= more;
         colour[i] = none | (more & WR_GREY);
     }
-    if (odd != 0)
+    if (any_byte(odd))
         return false;
     memcpy(found, colour, sizeof colour);
-    *grey = greys != 0;
+    *grey = any_byte(greys);
     return true;
 }
 
@@ -571,21 +632,22 @@ unsigned wr_trace_compare(struct wr_trace *trace, uint32_t from, uint32_t to)
  * 2004. And nothing branches on a colour, which nobody can foretell: the processor runs ahead over many references and
  * fetches what it misses for all of them at once. */
 
-/** White objects become grey, their lines wait. */
+/** White objects become grey, their lines wait. Up to TARGETS. */
 static void reach(struct wr_trace *trace, const uint32_t *place, unsigned count)
 {
-    uint8_t *found = trace->found; /* a byte that is stored could be any field, for all the compiler knows */
-    uint32_t *ring = trace->ring, last = trace->ring_last, lines = trace->lines;
-    uint64_t *waits = trace->waits;
-    for (unsigned i = 0; i < count; i++) {
-        uint32_t at = place[i], l = at >> WR_LINE_SHIFT;
-        uint8_t colour = found[at];
-        uint64_t white = colour == WR_WHITE, word = waits[l / 64];
-        found[at] = (uint8_t)(colour | (WR_GREY & -(unsigned)white));
-        waits[l / 64] = word | white << l % 64;
+    uint8_t *found = trace->found, *waits = trace->waits; /* bytes could be any field, for all the compiler knows */
+    uint32_t *ring = trace->ring, last = trace->ring_last;
+    for (const uint32_t *end = place + count; place < end; place++) {
+        uint32_t l = *place >> WR_LINE_SHIFT;
+        uint8_t colour = found[*place], waited = waits[l], white = colour < WR_GREY;
+        found[*place] = white ? WR_GREY : colour;
+        waits[l] = waited | white;
         ring[last] = l;
-        last += (uint32_t)(white & ~(word >> l % 64));
-        last = last == lines ? 0 : last;
+        last += white & ~waited;
+    }
+    if (last >= trace->lines) { /* the ring's end comes behind, so that this loop need not look for it */
+        last -= trace->lines;
+        memcpy(ring, ring + trace->lines, last * sizeof *ring);
     }
     trace->ring_last = last;
 }
@@ -603,14 +665,6 @@ static void reach_visited(void *object, void *trace)
     reach(trace, &place, 1);
 }
 
-WR_INLINE void look_into(struct wr_trace *trace, struct targets *targets, void *object,
-                         const struct wr_trace_kind *kind)
-{
-    add_targets(trace, targets, object, kind, reach_targets);
-    if (wr_unlikely(kind->type->traverse != NULL))
-        kind->type->traverse(object, reach_visited, trace);
-}
-
 /** Objects of a line that are about to be looked into. */
 struct ahead {
     struct wr_header *first; /* NULL: of a line of large objects, or its pool has gone */
@@ -618,27 +672,39 @@ struct ahead {
     uint32_t line, kind;
 };
 
+/** Grey ones of 8 objects become black; a bit each for those that were. */
+WR_INLINE uint64_t blacken_grey(uint8_t *found)
+{
+    uint64_t word;
+    memcpy(&word, found, sizeof word);
+    uint64_t grey = word >> 7 & ~word & UINT64_C(0x0101010101010101); /* of the three colours, it alone is 1xxxxxx0 */
+    word |= grey;
+    memcpy(found, &word, sizeof word);
+    if (__BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__)
+        grey = __builtin_bswap64(grey);
+    return grey * UINT64_C(0x0102040810204080) >> 56;
+}
+
 /** Takes the next line off the ring: its grey objects become black, and are fetched. */
 WR_INLINE void take_ahead(struct wr_trace *trace, struct ahead *ahead)
 {
     uint32_t l = trace->ring[trace->ring_first];
     const struct wr_line *line = &trace->line[l];
     uint8_t *found = &trace->found[l << WR_LINE_SHIFT];
-    trace->ring_first = next_in_ring(trace, trace->ring_first, 1);
-    trace->waits[l / 64] &= ~(UINT64_C(1) << l % 64);
-    *ahead = (struct ahead){.line = l};
+    uint64_t grey = 0;
+    trace->ring_first = trace->ring_first + 1 == trace->lines ? 0 : trace->ring_first + 1;
+    trace->waits[l] = 0;
     for (unsigned i = 0; i < WR_LINE; i += 8)
-        ahead->objects |= wr_trace_find(found + i, WR_GREY) << i;
-    for (uint64_t left = ahead->objects; left != 0; left &= left - 1)
-        found[wr_bits_first(left)] = WR_BLACK;
+        grey |= blacken_grey(found + i) << i;
+    *ahead = (struct ahead){.line = l, .objects = grey};
     if (line->pool == NULL)
         return;
     size_t size = trace->kind[line->kind].size;
+    char *first = wr_typed_start(line->pool) + trace->kind[line->kind].first + (size_t)line->first * size;
     ahead->kind = line->kind;
-    ahead->first = (struct wr_header *)(void *)(wr_typed_start(line->pool) + trace->kind[line->kind].first +
-                                                (size_t)line->first * size);
-    for (uint64_t left = ahead->objects; left != 0; left &= left - 1)
-        __builtin_prefetch((char *)ahead->first + wr_bits_first(left) * size);
+    ahead->first = (struct wr_header *)(void *)first;
+    for (uint64_t left = grey; left != 0; left &= left - 1)
+        __builtin_prefetch(first + wr_bits_first(left) * size);
 }
 
 static void look_into_big(struct wr_trace *trace, struct targets *targets, uint32_t place)
@@ -646,24 +712,32 @@ static void look_into_big(struct wr_trace *trace, struct targets *targets, uint3
     const struct wr_big *big = place >> WR_LINE_SHIFT >= trace->big_line ? wr_trace_big(trace, place) : NULL;
     if (big == NULL || count_of(trace, wr_header_of(big->object)) == 0)
         return;
-    const struct weir_type *type = big->type;
-    look_into(trace, targets, big->object,
-              &(struct wr_trace_kind){.nrefs = type->nrefs, .refs = type->refs, .type = type});
+    struct wr_trace_kind kind = kind_of(big->type, 0, 0);
+    targets->count = add_all(trace, targets, targets->count, big->object, &kind, reach_targets, reach_visited);
+}
+
+static unsigned look_ahead_at_bigs(struct wr_trace *trace, struct targets *targets, const struct ahead *ahead)
+{
+    unsigned done = 1;
+    for (uint64_t left = ahead->objects; left != 0; left &= left - 1, done++)
+        look_into_big(trace, targets, (ahead->line << WR_LINE_SHIFT) + wr_bits_first(left));
+    return done;
 }
 
 /** Looks into them. What the program has released since it became grey is left alone. */
 WR_INLINE unsigned look_ahead(struct wr_trace *trace, struct targets *targets, const struct ahead *ahead)
 {
     const struct wr_trace_kind kind = trace->kind[ahead->kind];
-    unsigned done = 1;
+    unsigned done = 1, count = targets->count;
+    if (wr_unlikely(ahead->first == NULL))
+        return look_ahead_at_bigs(trace, targets, ahead);
     for (uint64_t left = ahead->objects; left != 0; left &= left - 1, done++) {
-        unsigned i = wr_bits_first(left);
-        struct wr_header *header = (struct wr_header *)(void *)((char *)ahead->first + i * kind.size);
-        if (wr_unlikely(ahead->first == NULL))
-            look_into_big(trace, targets, (ahead->line << WR_LINE_SHIFT) + i);
-        else if (wr_likely(count_of(trace, header) > 0))
-            look_into(trace, targets, wr_object_of(header), &kind);
+        char *at = (char *)ahead->first + wr_bits_first(left) * (size_t)kind.size;
+        struct wr_header *header = (struct wr_header *)(void *)at;
+        if (wr_likely(count_of(trace, header) > 0))
+            count = add_all(trace, targets, count, wr_object_of(header), &kind, reach_targets, reach_visited);
     }
+    targets->count = count;
     return done;
 }
 

@@ -40,26 +40,31 @@ struct wr_line {
 
 enum { WR_REFS_MANY = UINT16_MAX };
 
-/** What is to be known of a kind to find an object's place, and what it refers to. */
+/** What is to be known of a kind to find its objects, and what they refer to. */
 struct wr_trace_kind {
-    uint64_t inverse; /* as in struct wr_kind; 0 of the first, which is none */
     uint32_t size;
     uint16_t first, nrefs;
     const uint16_t *refs;
+    void (*traverse)(void *object, weir_visit_fn visit, void *arg);
     const struct weir_type *type;
 };
 
-/** For each page of an arena: its pool's first line, and kind. 0: it is not looked at. An object's place follows from
- *  that and its address, by memory that is small enough to stay near the processor; descriptors of pools are not. */
+/** For each page of an arena: the place of its pool's first object. 0: it is not looked at. An object's place follows
+ *  from that and its address, by memory that is small enough to stay near the processor; descriptors of pools are not.
+ *  All pages of what is not among the arenas are page[0] to page[WR_ARENA_PAGES - 1], which are 0. */
 struct wr_trace_page {
-    uint32_t line, kind;
+    uint32_t first;
+    uint32_t inverse; /* offset in the page / size of a block == offset * inverse >> 32 */
 };
 
 /** An arena; open addressing by its number, address >> WR_ARENA_SHIFT. Those that lie side by side do not collide. */
 struct wr_trace_arena {
     uintptr_t number; /* 0: none */
-    struct wr_trace_page *page;
+    uint32_t page;    /* index of its first page */
 };
+
+/** Most arenas, from the lowest one's address up, for which a row leads to their pages; others are searched for. */
+enum { WR_TRACE_ROWS = 1 << 14 };
 
 enum { WR_TRACE_AHEAD = 4 }; /* lines that are fetched before they are looked into */
 
@@ -71,6 +76,10 @@ struct wr_trace {
     struct wr_trace_page *page; /* of all arenas */
     struct wr_trace_arena *arena;
     uint32_t arenas, arena_mask;
+    uintptr_t base; /* address of the arena of row[0] */
+    uint32_t *row;  /* indices of first pages; row[rows], of what lies elsewhere, is 0 */
+    uint32_t rows;
+    bool far; /* there are large objects, or arenas without a row */
     uint32_t lines, big_line, bigs;
     size_t size;  /* of all this, in bytes */
     bool mapped;  /* it has a mapping of its own */
@@ -79,10 +88,10 @@ struct wr_trace {
     bool partial; /* there may be more pools than were wanted */
     uint64_t visited;
 
-    uint32_t *ring; /* lines with grey objects, each once, ring_first to ring_last; room for all */
+    uint32_t *ring; /* lines with grey objects, each once, ring_first to ring_last; room for all, and a batch */
     uint32_t ring_first, ring_last;
-    uint64_t *waits; /* a bit for each line: it is in the ring */
-    uint64_t *white; /* and: it has white objects, or had when nothing was grey any more */
+    uint8_t *waits;  /* for each line: 1 if it is in the ring */
+    uint64_t *white; /* a bit for each: it has white objects, or had when nothing was grey any more */
     size_t whites;   /* objects white then */
     struct wr_more { /* what `found` could not hold; open addressing */
         uint32_t place, count;
@@ -136,28 +145,25 @@ WR_INLINE const struct weir_type *wr_trace_type(const struct wr_trace *trace, ui
     return wr_likely(line->pool != NULL) ? wr_kind_type(line->pool->kind) : wr_trace_big(trace, place)->type;
 }
 
-/** As wr_trace_place(), of what the first look does not find: a large object, or an arena that collides. */
+/** As wr_trace_place_of(), of what the rows do not lead to. */
 uint32_t wr_trace_far_place(const struct wr_trace *trace, const struct wr_header *header);
 
-/** The place of a header in a page. */
-WR_INLINE uint32_t wr_trace_page_place(const struct wr_trace *trace, const struct wr_trace_arena *arena,
-                                       const struct wr_header *header)
+/** The place of a header in the page that is number `index` of all. */
+WR_INLINE uint32_t wr_trace_page_place(const struct wr_trace *trace, size_t index, const struct wr_header *header)
 {
-    struct wr_trace_page page = arena->page[wr_arena_page(header)];
-    const struct wr_trace_kind *kind = &trace->kind[page.kind];
-    uint64_t offset = ((uintptr_t)header & (WR_PAGE_SIZE - 1)) - kind->first;
-    return (page.line << WR_LINE_SHIFT) + (uint32_t)((offset * kind->inverse) >> 40);
+    struct wr_trace_page page = trace->page[index];
+    uint64_t offset = (uintptr_t)header & (WR_PAGE_SIZE - 1);
+    return page.first + (uint32_t)(offset * page.inverse >> 32);
 }
 
 /** The place of an object, 0 if it is not among them. pre: it is one. */
 WR_INLINE uint32_t wr_trace_place_of(const struct wr_trace *trace, const void *object)
 {
     const struct wr_header *header = wr_header_of(object);
-    uintptr_t number = (uintptr_t)header >> WR_ARENA_SHIFT;
-    const struct wr_trace_arena *arena = &trace->arena[number & trace->arena_mask];
-    uint32_t place = wr_likely(arena->number == number) ? wr_trace_page_place(trace, arena, header) : 0;
-    bool far = arena->number != number || (trace->bigs > 0 && place == 0);
-    return wr_likely(!far) ? place : wr_trace_far_place(trace, header);
+    size_t row = ((uintptr_t)header - trace->base) >> WR_ARENA_SHIFT, rows = trace->rows;
+    uint32_t page = trace->row[row < rows ? row : rows];
+    uint32_t place = wr_trace_page_place(trace, page + wr_arena_page(header), header);
+    return wr_likely(place != 0 || !trace->far) ? place : wr_trace_far_place(trace, header);
 }
 
 /** The same; 0 of NULL. */

@@ -94,7 +94,14 @@ int weir_vec_insert(struct weir_vec *vec, size_t index, const void *item)
     return 0;
 }
 
-int weir_vec_push(struct weir_vec *vec, const void *item) { return weir_vec_insert(vec, vec->count, item); }
+int weir_vec_push(struct weir_vec *vec, const void *item)
+{
+    if (wr_unlikely(vec->count == vec->room))
+        return weir_vec_insert(vec, vec->count, item);
+    wr_item_store(&vec->item, field(vec, vec->count), item);
+    vec->count++;
+    return 0;
+}
 
 int weir_vec_take(struct weir_vec *vec, void *owned)
 {

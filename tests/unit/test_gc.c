@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -516,6 +517,44 @@ Test(gc, test_large_objects_in_cycles)
     }
     unit_must_collect(200);
     must(finalized == 100 && unit_alive() == 0, "%d", finalized);
+}
+
+static void *reserve(size_t size)
+{
+    void *start = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return start != MAP_FAILED ? start : NULL;
+}
+
+/** Takes 80 GiB of addresses, and what is free above: what is mapped next lies below. */
+static bool part_addresses(void)
+{
+    char *below = reserve((size_t)80 << 30), *piece = NULL;
+    for (int i = 0; below != NULL && i < 10000 && (i == 0 || piece > below); i++)
+        piece = reserve((size_t)4 << 20);
+    return piece != NULL && piece < below;
+}
+
+/** The notes have rows for arenas within 64 GiB of the lowest; objects beyond are searched for. */
+Test(gc, a_cycle_through_arenas_far_apart)
+{
+    enum { MOST = 1 << 19 };
+    int made = 1, apart = 0;
+    weir_gc_disable();
+    struct node *first = make(&node_type), *last = first;
+    bool parted = part_addresses();
+    for (; parted && made < MOST && apart < 1000; made++) {
+        last->left = make(&node_type);
+        last = last->left;
+        last->right = weir_ref(first);
+        apart += (uintptr_t)first - (uintptr_t)last > (uintptr_t)64 << 30 && last < first;
+    }
+    if (apart == 0)
+        cr_skip_test("no arenas far apart");
+    last->left = weir_ref(first);
+    unit_must_collect(0);
+    weir_unref(first);
+    unit_must_collect(made);
+    must(unit_alive() == 0, "%lu are alive", unit_alive());
 }
 
 Test(gc, test_full_pass_returns_memory)
