@@ -7,6 +7,7 @@ another allocator's library in WEIR_PRELOAD: WEIR_TEST_ANY=1 (it will not announ
 """
 
 import argparse
+import concurrent.futures
 import contextlib
 import difflib
 import os
@@ -82,6 +83,9 @@ def find(program):
 
 # ---- a side ----
 
+_sides = set()  # those whose case runs
+_over = threading.Event()  # nothing is to be started any more
+
 def clean_environment():
     """The caller's, without what would make a program behave otherwise than on the next machine."""
     drop = ("LD_PRELOAD", "MALLOC_", "GLIBC_TUNABLES", "WEIR_", "PYTHON", "PERL", "RUBY", "LUA_", "NODE_", "GIT_", "PG",
@@ -117,6 +121,8 @@ class Side:
 
     def start(self, argv, quiet=False, env=None, cwd=None, user=None, **streams):
         """Starts a program in a process group of its own, which ends with the case."""
+        if _over.is_set():
+            raise Failure("interrupted")
         argv = [str(word) for word in argv]
         streams.setdefault("stdin", subprocess.DEVNULL)
         process = subprocess.Popen(argv, env=self.environment(quiet, **(env or {})), cwd=cwd or self.dir,
@@ -285,6 +291,8 @@ def run_case(one, library, work):
         folder = work / one.name.replace(" ", "-") / ("weir" if weir else "libc")
         folder.mkdir(parents=True)
         attempts.append(Attempt(one, Side(weir, folder, deadline, library)))
+    sides = {attempt.side for attempt in attempts}
+    _sides.update(sides)
     try:
         if one.cpu == 1:
             for attempt in attempts:
@@ -301,6 +309,7 @@ def run_case(one, library, work):
             attempt.side.stop_all()
             if attempt.is_alive():
                 attempt.join()
+        _sides.difference_update(sides)
         for attempt in attempts:
             shutil.rmtree(attempt.side.dir, ignore_errors=True)
     for attempt in attempts:
@@ -312,15 +321,33 @@ def run_case(one, library, work):
 
 
 def outcome(one, library, work):
+    """Whether the case has passed, what follows its name, why it failed, and seconds."""
+    start = time.monotonic()
     try:
         if one.full and not FULL:
             raise Skip("needs WEIR_TEST_FULL=1")
         run_case(one, library, work)
     except Skip as reason:
-        return True, f" # SKIP {reason}", ""
+        return True, f" # SKIP {reason}", "", 0
     except Failure as failure:
-        return False, "", str(failure)
-    return True, "", ""
+        return False, "", str(failure), time.monotonic() - start
+    return True, "", "", time.monotonic() - start
+
+
+def in_two_lanes(cases, library, work):
+    """Runs the cases that keep several processors busy one after the other, and beside them the others: servers wait
+    for their load half of the time. Gives outcomes in the order of the cases."""
+    lanes = {many: concurrent.futures.ThreadPoolExecutor(1) for many in (False, True)}
+    outcomes = [lanes[one.cpu > 1].submit(outcome, one, library, work) for one in cases]
+    try:
+        for future in outcomes:
+            yield future.result()
+    finally:  # also when interrupted
+        _over.set()
+        for side in list(_sides):
+            side.stop_all()
+        for lane in lanes.values():
+            lane.shutdown(cancel_futures=True)
 
 
 def preload_library(work):
@@ -360,13 +387,12 @@ def main():
             print("1..0 # SKIP no libweir-preload.so in $WEIR_PRELOAD")
             return 0
         print(f"1..{len(chosen)}", flush=True)
-        for number, one in enumerate(chosen, 1):
-            start = time.monotonic()
-            passed, comment, why = outcome(one, library, work)
+        outcomes = in_two_lanes(chosen, library, work)
+        for number, (one, (passed, comment, why, seconds)) in enumerate(zip(chosen, outcomes), 1):
             failed |= not passed
             print(f"{'' if passed else 'not '}ok {number} - {one.name}{comment}")
             for line in why.splitlines():
                 print("#   " + line)
             if not comment:
-                print(f"# {one.name}: {time.monotonic() - start:.1f} s", flush=True)
+                print(f"# {one.name}: {seconds:.1f} s", flush=True)
     return 1 if failed else 0
