@@ -119,6 +119,7 @@ void *wr_deferred_frees(void)
 static void before_fork(void)
 {
     const struct wr_thread_hooks *hook = atomic_load_explicit(&hooks, memory_order_acquire);
+    wr_lock_ranks |= WR_RANK_FORK; /* in a signal handler, any lock may be held already */
     if (hook != NULL)
         hook->fork_prepare();
     wr_lock_fork_prepare(&start_lock, WR_RANK_START);
