@@ -107,7 +107,6 @@ static void done_heap(struct wr_heap *heap, void *arg WR_UNUSED) { wr_lock_fork_
 
 void wr_registry_fork_prepare(void)
 {
-    wr_lock_ranks |= WR_RANK_FORK;
     wr_lock_fork_prepare(&registry.lock, WR_RANK_REGISTRY);
     wr_purge_fork_prepare();
     wr_registry_each(prepare_heap, NULL);
@@ -122,7 +121,6 @@ void wr_registry_fork_done(void)
     wr_registry_each(done_heap, NULL);
     wr_purge_fork_done();
     wr_lock_fork_done(&registry.lock, WR_RANK_REGISTRY);
-    wr_lock_ranks &= ~WR_RANK_FORK;
 }
 
 static void abandon_dead(struct wr_heap *heap, void *self)

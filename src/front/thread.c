@@ -119,7 +119,7 @@ void *wr_deferred_frees(void)
 static void before_fork(void)
 {
     const struct wr_thread_hooks *hook = atomic_load_explicit(&hooks, memory_order_acquire);
-    wr_lock_ranks |= WR_RANK_FORK; /* in a signal handler, any lock may be held already */
+    wr_lock_ranks |= WR_RANK_FORK; /* locks of one rank are held together, and any may be already: a signal handler */
     if (hook != NULL)
         hook->fork_prepare();
     wr_lock_fork_prepare(&start_lock, WR_RANK_START);
@@ -135,6 +135,7 @@ static void after_fork_in_parent(void)
     wr_lock_fork_done(&start_lock, WR_RANK_START);
     if (hook != NULL)
         hook->fork_done();
+    wr_lock_ranks &= ~WR_RANK_FORK;
 }
 
 static void after_fork_in_child(void)

@@ -452,7 +452,6 @@ bool wr_place_find(const void *address, struct wr_place *place)
 
 static void fork_prepare(void)
 {
-    wr_lock_ranks |= WR_RANK_FORK; /* locks of one rank are held together */
     wr_weak_fork_prepare();
     wr_site_fork_prepare();
     wr_lock_fork_prepare(&domains.lock, WR_RANK_DOMAIN);
