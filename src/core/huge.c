@@ -70,6 +70,13 @@ static void join(struct wr_huge *huge)
     }
 }
 
+/** So many bytes are slack in the cache no more. */
+static void count_uncached(size_t size)
+{
+    wr_account_add(&wr_account.slack, -pages_of(size));
+    atomic_fetch_sub_explicit(&wr_huge_count.cached, size, memory_order_relaxed);
+}
+
 static void cache_push(struct wr_huge *huge)
 {
     wr_account_add(&wr_account.slack, pages_of(huge->size));
@@ -81,8 +88,7 @@ static void cache_push(struct wr_huge *huge)
 static void cache_take(struct wr_huge *huge)
 {
     cache_unlink(huge);
-    wr_account_add(&wr_account.slack, -pages_of(huge->size));
-    atomic_fetch_sub_explicit(&wr_huge_count.cached, huge->size, memory_order_relaxed);
+    count_uncached(huge->size);
 }
 
 /** The smallest cached mapping that has `size` bytes, else the largest of all; NULL if there is none. */
@@ -303,8 +309,7 @@ size_t wr_huge_cut_oldest(size_t size)
     if (huge != NULL && huge->size > size && huge->size - size >= WR_LARGE_MAX) {
         huge->size -= size;
         end = (char *)huge->start + huge->size;
-        wr_account_add(&wr_account.slack, -pages_of(size));
-        atomic_fetch_sub_explicit(&wr_huge_count.cached, size, memory_order_relaxed);
+        count_uncached(size);
     }
     unlock();
     if (end == NULL)

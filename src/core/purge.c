@@ -392,8 +392,11 @@ static void keep_bound(uint64_t now_ms)
 static void let_go(void)
 {
     wr_unlock(&purging, WR_RANK_PURGE);
-    if (is_over() && may_purge(wr_os_now_ms()))
-        keep_bound(wr_os_now_ms());
+    if (!is_over())
+        return;
+    uint64_t now = wr_os_now_ms();
+    if (may_purge(now))
+        keep_bound(now);
 }
 
 void wr_purge_check(void)
