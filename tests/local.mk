@@ -32,6 +32,7 @@ AM_TESTS_ENVIRONMENT = \
 # malloc. A new tests/unit/NAME.c needs its line here and no more.
 
 unit_tests = \
+    tests/unit/test_ahead \
     tests/unit/test_alloc_grid \
     tests/unit/test_arena \
     tests/unit/test_bits \

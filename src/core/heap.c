@@ -140,6 +140,14 @@ static int32_t count_pages(uint16_t pages)
     return (int32_t)wr_bits_count(pages);
 }
 
+/** Counts pages that had been returned and are resident again. */
+static void note_refault(uint16_t pages)
+{
+    if (pages != 0)
+        atomic_fetch_add_explicit(&wr_account.refaulted, (uint64_t)wr_bits_count(pages) << WR_PAGE_SHIFT,
+                                  memory_order_relaxed);
+}
+
 /** Free pages become used. */
 static void use_pages(struct wr_heap *heap, struct wr_span *span, uint16_t pages)
 {
@@ -150,11 +158,8 @@ static void use_pages(struct wr_heap *heap, struct wr_span *span, uint16_t pages
     heap->slack -= count_pages(warm);
     span->free &= (uint16_t)~pages;
     span->resident |= pages;
-    if (again != 0) {
-        span->returned &= (uint16_t)~again;
-        atomic_fetch_add_explicit(&wr_account.refaulted, (uint64_t)wr_bits_count(again) << WR_PAGE_SHIFT,
-                                  memory_order_relaxed);
-    }
+    span->returned &= (uint16_t)~again;
+    note_refault(again);
 }
 
 /** As use_pages(), for one page. */
@@ -285,8 +290,7 @@ static void release(struct wr_heap *heap, struct wr_span *span, struct wr_pool *
     atomic_store_explicit(&pool->remote, 0, memory_order_relaxed);
     span->fuller &= (uint16_t)~bit;
     span->sparser &= (uint16_t)~bit;
-    heap->pools--;
-    free_pages(heap, span, bit);
+    wr_heap_give_page(heap, span, bit);
     relist(heap, span);
 }
 
@@ -412,16 +416,90 @@ void wr_heap_settle(struct wr_pool *pool, void *block)
         wr_purge_check();
 }
 
-/** Takes a free page of the span as a pool, whose blocks all count as live: they are for the stash. pre: lock. */
-static struct wr_pool *take_page(struct wr_heap *heap, struct wr_span *span)
+/* Where a class grows, the pages behind the one that it takes are faulted in together with that: one system call costs
+ * less than a fault for each. They are slack until they are taken, so there are few, a share of the class's pages.
+ * Until the call has returned they are busy: others leave them alone. A heap has one such call under way at a time, as
+ * a rule its owner's; the heap of a kind of objects that was handed on may be another's. */
+enum { AHEAD_SHARE = 16 };
+
+/** Marks the free pages that are to be faulted in with `page`, which was not resident; false if there are none to be.
+ *  pre: lock; of the free pages that are not busy, `ready`, none is resident. */
+static bool begin_ahead(struct wr_heap *heap, struct wr_span *span, uint16_t ready, unsigned page)
+{
+    unsigned run = wr_bits_first(~((unsigned)ready >> page)) - 1;
+    unsigned count = wr_min(run, heap->class_pools[span->class] / AHEAD_SHARE);
+    if (count == 0 || heap->ahead.pages != 0 || wr_account_slack() >= wr_purge_bound() / 2)
+        return false;
+    heap->ahead.span = span;
+    heap->ahead.pages = (uint16_t)(((1u << count) - 1) << (page + 1));
+    span->busy |= heap->ahead.pages;
+    return true;
+}
+
+/** The pages are not busy any more. @param resident they have become slack. pre: lock. */
+static void end_ahead(struct wr_heap *heap, bool resident)
+{
+    struct wr_span *span = heap->ahead.span;
+    uint16_t pages = heap->ahead.pages;
+    heap->ahead.pages = 0;
+    span->busy &= (uint16_t)~pages;
+    if (resident) {
+        note_refault(pages & span->returned);
+        span->returned &= (uint16_t)~pages;
+        span->resident |= pages;
+        heap->slack += count_pages(pages);
+        wr_arena_note_slack(span);
+    }
+    relist(heap, span);
+}
+
+void wr_heap_fault_ahead(struct wr_heap *heap)
+{
+    uint16_t pages = heap->ahead.pages;
+    if (pages == 0)
+        return;
+    char *start = wr_span_start(heap->ahead.span) + ((size_t)wr_bits_first(pages) << WR_PAGE_SHIFT);
+    size_t size = (size_t)count_pages(pages) << WR_PAGE_SHIFT;
+    /* Where it fails halfway, some are resident, and do not count until they are used. */
+    bool resident = wr_os_populate(start - WR_PAGE_SIZE, size + WR_PAGE_SIZE);
+    lock(heap);
+    if (heap->ahead.pages != 0)
+        end_ahead(heap, resident);
+    unlock_and_check(heap);
+}
+
+/* The thread is gone, or, where it has forked in a signal handler, will find that nothing is left to do. */
+void wr_heap_forget_ahead(struct wr_heap *heap)
+{
+    if (heap->ahead.pages == 0)
+        return;
+    lock(heap);
+    end_ahead(heap, true);
+    unlock(heap);
+}
+
+unsigned wr_heap_take_page(struct wr_heap *heap, struct wr_span *span, bool *ahead)
 {
     uint16_t ready = span->free & (uint16_t)~span->busy, warm = ready & span->resident;
     unsigned page = wr_bits_first(warm != 0 ? warm : ready);
-    struct wr_pool *pool = wr_span_pool(span, page);
-    const struct wr_class *class = &wr_geometry.class[span->class];
     use_page(heap, span, (uint16_t)(1u << page));
+    *ahead = warm == 0 && begin_ahead(heap, span, ready, page);
+    heap->class_pools[span->class]++;
+    return page;
+}
+
+void wr_heap_give_page(struct wr_heap *heap, struct wr_span *span, uint16_t page)
+{
+    heap->class_pools[span->class]--;
+    free_pages(heap, span, page);
+}
+
+/** Takes a free page of the span as a pool, whose blocks all count as live: they are for the stash. pre: lock. */
+static struct wr_pool *take_pool(struct wr_heap *heap, struct wr_span *span, bool *ahead)
+{
+    struct wr_pool *pool = wr_span_pool(span, wr_heap_take_page(heap, span, ahead));
+    const struct wr_class *class = &wr_geometry.class[span->class];
     relist(heap, span);
-    heap->pools++;
     pool->class = span->class;
     pool->live = class->blocks;
     pool->wake = class->wake;
@@ -475,13 +553,16 @@ static void *find_blocks(struct wr_heap *heap, unsigned class, int32_t *count)
     struct wr_span **list = heap->list[class], *span;
     struct wr_pool *pool = NULL;
     void *first = NULL;
+    bool ahead = false;
     do {
         lock(heap);
         while (first == NULL && ((span = list[WR_LIST_FULLER]) != NULL || (span = list[WR_LIST_SPARSER]) != NULL))
             first = take_waiting(heap, span, count);
         if (first == NULL && (span = span_with_room(heap, class)) != NULL)
-            pool = take_page(heap, span);
+            pool = take_pool(heap, span, &ahead);
         unlock_and_check(heap);
+        if (ahead)
+            wr_heap_fault_ahead(heap);
         if (first != NULL)
             return first;
     } while (pool == NULL && wr_arena_grow());
@@ -1136,8 +1217,6 @@ void wr_heap_end_purge(struct wr_span *span, uint16_t pages, uint16_t gone)
 
 void wr_heap_lock(struct wr_heap *heap) { lock(heap); }
 void wr_heap_unlock(struct wr_heap *heap) { unlock_and_check(heap); }
-void wr_heap_use_page(struct wr_heap *heap, struct wr_span *span, uint16_t page) { use_page(heap, span, page); }
-void wr_heap_free_pages(struct wr_heap *heap, struct wr_span *span, uint16_t pages) { free_pages(heap, span, pages); }
 
 /* ---- checks ------------------------------------------------------------------------------------------------------ */
 

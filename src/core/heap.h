@@ -58,11 +58,15 @@ struct wr_heap {
 
     /* guarded by: lock */
     _Alignas(WR_CACHE_LINE) struct wr_lock lock;
-    int32_t used, slack;      /* pages, not yet handed to wr_account */
-    uint32_t pools;           /* in use */
-    uint32_t pages;           /* used */
-    uint32_t most_pages;      /* since the owner last looked at its stashes */
-    bool shrunk;              /* it should look again */
+    int32_t used, slack;                  /* pages, not yet handed to wr_account */
+    uint32_t pages;                       /* used */
+    uint32_t most_pages;                  /* since the owner last looked at its stashes */
+    bool shrunk;                          /* it should look again */
+    uint32_t class_pools[WR_CLASS_LIMIT]; /* pools in use */
+    struct {
+        struct wr_span *span;
+        uint16_t pages;
+    } ahead;                  /* pages that somebody is about to fault in; see heap.c */
     _Atomic uint32_t changes; /* times that something may have become free; relaxed reads by the purger */
     struct wr_span *list[WR_CLASS_LIMIT][WR_LISTS];
 
@@ -215,12 +219,21 @@ void wr_heap_survey(struct wr_heap *heap);
 uint16_t wr_heap_begin_purge(struct wr_span *span);
 void wr_heap_end_purge(struct wr_span *span, uint16_t pages, uint16_t gone);
 
-/** For core/typed.c, whose pools lie in the heap's spans too: the lock, and pages that become used and free. Unlocking
- *  does what the change of pages makes due. */
+/** For core/typed.c, whose pools lie in the heap's spans too: the lock. Unlocking does what the change of pages makes
+ *  due. */
 void wr_heap_lock(struct wr_heap *heap);
 void wr_heap_unlock(struct wr_heap *heap);
-void wr_heap_use_page(struct wr_heap *heap, struct wr_span *span, uint16_t page);
-void wr_heap_free_pages(struct wr_heap *heap, struct wr_span *span, uint16_t pages);
+
+/** Takes a page of the span for a pool, a resident one if there is one, and returns its number. *ahead tells whether
+ *  its class grows, so that the caller is to fault in pages behind it by wr_heap_fault_ahead() after unlocking. pre:
+ *  lock; the span has a free page that is not busy. */
+unsigned wr_heap_take_page(struct wr_heap *heap, struct wr_span *span, bool *ahead);
+/** Gives the page of a pool back, a bit of the span's. pre: lock. */
+void wr_heap_give_page(struct wr_heap *heap, struct wr_span *span, uint16_t page);
+/** Faults in what wr_heap_take_page() has marked. pre: no lock; the caller was told to. */
+void wr_heap_fault_ahead(struct wr_heap *heap);
+/** In a forked child: ends what a thread was about to fault in. */
+void wr_heap_forget_ahead(struct wr_heap *heap);
 
 /** Checks every list and span of the heap, and, if the caller owns it, its stashes and every pool that waits; ends the
  *  process if something is wrong. pre: no lock is held. */

@@ -125,6 +125,7 @@ void wr_registry_fork_done(void)
 
 static void abandon_dead(struct wr_heap *heap, void *self)
 {
+    wr_heap_forget_ahead(heap);
     if (heap == self || heap->thread == 0)
         return;
     /* Its thread may have been writing these. The blocks in them are lost to the child, and no more than those. */

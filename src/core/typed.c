@@ -124,8 +124,7 @@ static void release(struct wr_kind *kind, struct wr_span *span, struct wr_typed 
     span->frozen &= (uint16_t)~bit;
     if (kind->counted && --owner->pages < owner->low)
         owner->low = owner->pages;
-    kind->heap->pools--;
-    wr_heap_free_pages(kind->heap, span, bit);
+    wr_heap_give_page(kind->heap, span, bit);
     wr_typed_relist(kind->heap, span);
 }
 
@@ -143,14 +142,10 @@ static void fill(struct wr_kind *kind, struct wr_typed *pool)
 }
 
 /** Takes a free page as an empty pool; its list is yet to be filled. pre: lock. */
-static struct wr_typed *take_page(struct wr_kind *kind, struct wr_span *span)
+static struct wr_typed *take_page(struct wr_kind *kind, struct wr_span *span, bool *ahead)
 {
-    uint16_t ready = span->free & (uint16_t)~span->busy, warm = ready & span->resident;
-    unsigned page = wr_bits_first(warm != 0 ? warm : ready);
-    struct wr_typed *pool = (struct wr_typed *)wr_span_pool(span, page);
-    wr_heap_use_page(kind->heap, span, (uint16_t)(1u << page));
+    struct wr_typed *pool = (struct wr_typed *)wr_span_pool(span, wr_heap_take_page(kind->heap, span, ahead));
     wr_typed_relist(kind->heap, span);
-    kind->heap->pools++;
     if (kind->counted)
         wr_kind_owner(kind)->pages++;
     wr_assert(atomic_load_explicit(&pool->owner, memory_order_relaxed) == 0);
@@ -165,7 +160,7 @@ static struct wr_typed *take_page(struct wr_kind *kind, struct wr_span *span)
 }
 
 /** The next pool to take from; NULL if the heap needs a new arena. pre: lock. */
-static struct wr_typed *next_pool(struct wr_kind *kind)
+static struct wr_typed *next_pool(struct wr_kind *kind, bool *ahead)
 {
     struct wr_span *span =
         kind->list[WR_LIST_FULLER] != NULL ? kind->list[WR_LIST_FULLER] : kind->list[WR_LIST_SPARSER];
@@ -181,7 +176,7 @@ static struct wr_typed *next_pool(struct wr_kind *kind)
     span = kind->list[WR_LIST_ROOM] != NULL ? kind->list[WR_LIST_ROOM] : new_span(kind);
     if (span == NULL)
         return NULL;
-    struct wr_typed *pool = take_page(kind, span);
+    struct wr_typed *pool = take_page(kind, span, ahead);
     span->young |= wr_typed_bit(pool);
     return pool;
 }
@@ -211,6 +206,7 @@ bool wr_kind_refill(struct wr_kind *kind)
 {
     struct wr_owner *owner = wr_kind_owner(kind);
     struct wr_typed *pool = NULL;
+    bool ahead = false;
     if (atomic_load_explicit(&owner->remote, memory_order_relaxed) != NULL)
         wr_owner_drain(owner);
     if (kind->current->free != 0)
@@ -218,8 +214,10 @@ bool wr_kind_refill(struct wr_kind *kind)
     wr_kind_put_aside(kind);
     do {
         wr_heap_lock(kind->heap);
-        pool = next_pool(kind);
+        pool = next_pool(kind, &ahead);
         wr_heap_unlock(kind->heap);
+        if (ahead)
+            wr_heap_fault_ahead(kind->heap);
     } while (pool == NULL && wr_arena_grow());
     if (pool == NULL)
         return false;

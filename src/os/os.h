@@ -43,6 +43,10 @@ bool wr_os_remap(void *start, size_t size, size_t new_size, void *to);
  *  @return the number of ranges that are certainly discarded. */
 size_t wr_os_discard(struct wr_range *range, size_t count, enum wr_discard how);
 
+/** Makes all pages of the range resident, writable, at once. False if the kernel does not (before Linux 5.14, in a
+ *  sandbox, short of memory); some of them may be resident then. */
+bool wr_os_populate(void *start, size_t size);
+
 /** Advises that huge pages back the range, or that they do not. False if refused, or if the kernel has none. */
 bool wr_os_advise_huge(void *start, size_t size, bool huge);
 

@@ -23,6 +23,8 @@
 /* From Linux 6.15 a process may name itself without a descriptor (PIDFD_SELF_THREAD_GROUP of linux/pidfd.h). */
 #define PIDFD_SELF_GROUP (-10001)
 
+#define POPULATE_WRITE 23 /* MADV_POPULATE_WRITE, which older C libraries do not name */
+
 _Static_assert(sizeof(struct wr_range) == sizeof(struct iovec) &&
                    offsetof(struct wr_range, size) == offsetof(struct iovec, iov_len),
                "a range is an iovec");
@@ -113,6 +115,19 @@ size_t wr_os_discard(struct wr_range *range, size_t count, enum wr_discard how)
         at += n;
     }
     done += discard_each(range + at, count - at, advice);
+    errno = saved;
+    return done;
+}
+
+bool wr_os_populate(void *start, size_t size)
+{
+    static _Atomic bool none; /* learnt once: the kernel cannot; relaxed, a stale answer costs a call */
+    int saved = errno;
+    if (atomic_load_explicit(&none, memory_order_relaxed))
+        return false;
+    bool done = madvise(start, size, POPULATE_WRITE) == 0;
+    if (!done && (errno == EINVAL || errno == EPERM || errno == ENOSYS))
+        atomic_store_explicit(&none, true, memory_order_relaxed);
     errno = saved;
     return done;
 }
