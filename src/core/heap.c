@@ -660,6 +660,8 @@ static uint16_t unshared_pages(const struct wr_span *span, const struct wr_mediu
     return pages;
 }
 
+static struct wr_span *span_of(void *block) { return wr_pool_span(wr_arena_pool(block)); }
+
 /** The number of the block in its medium span, -1 if no block that is in use starts there. */
 static int medium_index(const struct wr_span *span, const void *block)
 {
@@ -669,32 +671,56 @@ static int medium_index(const struct wr_span *span, const void *block)
     return exact && (wr_span_blocks(span) >> index & 1) == 0 ? (int)index : -1;
 }
 
-/** pre: lock. */
-static void free_medium_locked(struct wr_heap *heap, struct wr_span *span, void *block)
+/** Blocks of a heap that are being freed: of a span, as long as they follow each other there, a bit each. */
+struct wr_batch {
+    struct wr_span *span;
+    uint64_t blocks;
+};
+
+/** Frees the blocks of a batch. pre: lock. */
+static void free_batch(struct wr_heap *heap, struct wr_batch *batch)
 {
-    int found = medium_index(span, block);
-    if (wr_unlikely(found < 0))
+    struct wr_span *span = batch->span;
+    if (span == NULL)
+        return;
+    const struct wr_medium *medium = wr_geometry_medium(span->class);
+    uint16_t pages = 0;
+    wr_span_set_blocks(span, span->blocks | batch->blocks);
+    for (uint64_t left = batch->blocks; left != 0; left &= left - 1) {
+        span->taken--;
+        pages |= unshared_pages(span, medium, wr_bits_first(left));
+    }
+    if (pages != 0)
+        free_pages(heap, span, pages);
+    relist(heap, span);
+    batch->span = NULL;
+}
+
+/** Adds a block of the heap's to those that are being freed; free_batch() has to follow. pre: lock. */
+static void free_medium_locked(struct wr_heap *heap, struct wr_batch *batch, void *block)
+{
+    struct wr_span *span = span_of(block);
+    int index = medium_index(span, block);
+    if (batch->span != span) {
+        free_batch(heap, batch);
+        *batch = (struct wr_batch){.span = span};
+    }
+    if (wr_unlikely(index < 0 || (batch->blocks >> index & 1) != 0))
         wr_fatal("double free of %p in the span of %u-byte blocks at %p: the block is free already", block,
                  wr_geometry.class[span->class].size, (void *)wr_span_start(span));
-    unsigned index = (unsigned)found;
-    wr_span_set_blocks(span, span->blocks | UINT64_C(1) << index);
-    span->taken--;
-    uint16_t freed = unshared_pages(span, wr_geometry_medium(span->class), index);
-    if (freed != 0)
-        free_pages(heap, span, freed);
-    relist(heap, span);
+    batch->blocks |= UINT64_C(1) << index;
 }
 
 void wr_heap_free_medium(struct wr_span *span, void *block)
 {
+    struct wr_batch batch = {NULL};
     struct wr_heap *heap = lock_heap_of(span);
     if (wr_unlikely(heap == NULL))
         wr_fatal("double free of %p: its memory holds no block any more", block);
-    free_medium_locked(heap, span, block);
+    free_medium_locked(heap, &batch, block);
+    free_batch(heap, &batch);
     unlock_and_check(heap);
 }
-
-static struct wr_span *span_of(void *block) { return wr_pool_span(wr_arena_pool(block)); }
 
 /* Blocks for another heap that is in use go there as mail. While they wait they count as taken, so their spans stay.
  * The owner opens its mail when it looks for a block; so does who tidies the heap, and a sender who finds more there
@@ -709,6 +735,7 @@ static void open_mail(struct wr_heap *heap)
     if (atomic_load_explicit(&heap->mail, memory_order_relaxed) == NULL)
         return;
     void *block = atomic_exchange_explicit(&heap->mail, NULL, memory_order_acquire), *next;
+    struct wr_batch batch = {NULL};
     int64_t bytes = 0;
     for (; block != NULL; block = next) {
         struct wr_span *span = wr_map_is_known(block) ? span_of(block) : NULL;
@@ -720,8 +747,9 @@ static void open_mail(struct wr_heap *heap)
         *mark_of(block) = 0;
         bytes += wr_geometry.class[span->class].size;
         atomic_fetch_sub_explicit(&heap->mailed[span->class - wr_geometry.small_classes], 1, memory_order_relaxed);
-        free_medium_locked(heap, span, block);
+        free_medium_locked(heap, &batch, block);
     }
+    free_batch(heap, &batch);
     atomic_fetch_sub_explicit(&heap->mail_bytes, bytes, memory_order_relaxed);
 }
 
@@ -743,33 +771,48 @@ static struct wr_span *lock_medium(struct wr_heap *heap, unsigned class)
     }
 }
 
-/** Takes a block out of the span. pre: lock. */
-static void *take_medium(struct wr_heap *heap, struct wr_span *span, const struct wr_medium *medium, unsigned index)
+/** Takes blocks out of the span, a bit each. pre: lock. */
+static void take_medium(struct wr_heap *heap, struct wr_span *span, const struct wr_medium *medium, uint64_t blocks)
 {
-    uint16_t pages = medium->block_pages[index] & span->free;
-    wr_span_set_blocks(span, span->blocks & ~(UINT64_C(1) << index));
-    span->taken++;
+    uint16_t pages = 0;
+    wr_span_set_blocks(span, span->blocks & ~blocks);
+    for (; blocks != 0; blocks &= blocks - 1) {
+        span->taken++;
+        pages |= medium->block_pages[wr_bits_first(blocks)];
+    }
+    pages &= span->free;
     if (pages != 0)
         use_pages(heap, span, pages);
+}
+
+static void *block_at(const struct wr_span *span, unsigned index)
+{
     return wr_span_start(span) + (size_t)index * wr_geometry.class[span->class].size;
 }
 
-/** Puts blocks of the span that cost no page into the stack of its class, so that the next allocations need no lock.
- *  pre: lock; owner; the stack is empty. */
-static void stock(struct wr_heap *heap, struct wr_span *span, const struct wr_medium *medium)
+/** Blocks of the span that cost no page, but for `index`: for the stack of its class, so that the next allocations need
+ *  no lock. pre: lock; owner. */
+static uint64_t choose_stock(struct wr_heap *heap, const struct wr_span *span, unsigned index)
 {
     const struct wr_class *class = &wr_geometry.class[span->class];
-    struct wr_stack *stack = &heap->stack[span->class - wr_geometry.small_classes];
-    uint32_t head = load(&stack->head), least = head;
-    uint64_t ready = warm_blocks(span);
-    if (heap->special || wr_stack_depth(stack) > 0)
-        return;
-    for (; ready != 0 && head - least + 1u < class->stash && !stacks_are_full(heap, class->size); head++) {
-        unsigned index = wr_bits_first(ready);
-        ready &= ready - 1;
-        stack->block[head % WR_STACK_BLOCKS] = take_medium(heap, span, medium, index);
+    uint64_t ready = warm_blocks(span) & ~(UINT64_C(1) << index), chosen = 0;
+    if (heap->special || wr_stack_depth(&heap->stack[span->class - wr_geometry.small_classes]) > 0)
+        return 0;
+    for (unsigned left = class->stash - 1u; ready != 0 && left > 0 && !stacks_are_full(heap, class->size); left--) {
         heap->stack_bytes += class->size;
+        chosen |= ready & -ready;
+        ready &= ready - 1;
     }
+    return chosen;
+}
+
+/** Puts blocks that have been taken into the stack of their class. pre: lock; owner. */
+static void fill_stack(struct wr_heap *heap, const struct wr_span *span, uint64_t blocks)
+{
+    struct wr_stack *stack = &heap->stack[span->class - wr_geometry.small_classes];
+    uint32_t head = load(&stack->head);
+    for (; blocks != 0; blocks &= blocks - 1)
+        stack->block[head++ % WR_STACK_BLOCKS] = block_at(span, wr_bits_first(blocks));
     atomic_store_explicit(&stack->head, head, memory_order_release);
 }
 
@@ -785,11 +828,12 @@ void *wr_heap_alloc_medium(struct wr_heap *heap, unsigned class, bool *zeroed)
     unsigned index = choose_block(span, medium);
     uint16_t pages = medium->block_pages[index];
     *zeroed = (span->resident & pages) == 0 && ((span->returned & pages) == 0 || wr_purge_zeroes());
-    void *block = take_medium(heap, span, medium, index);
-    stock(heap, span, medium);
+    uint64_t more = choose_stock(heap, span, index);
+    take_medium(heap, span, medium, more | UINT64_C(1) << index);
+    fill_stack(heap, span, more);
     relist(heap, span);
     unlock_and_check(heap);
-    return block;
+    return block_at(span, index);
 }
 
 /* ---- the stash --------------------------------------------------------------------------------------------------- */
@@ -866,10 +910,12 @@ void wr_heap_free_local(struct wr_heap *heap, struct wr_pool *pool, void *block)
 static void free_blocks(void **block, unsigned count)
 {
     for (unsigned i = 0; i < count;) {
+        struct wr_batch batch = {NULL};
         struct wr_heap *heap = lock_heap_of(span_of(block[i])); /* the blocks keep their spans lent */
         do
-            free_medium_locked(heap, span_of(block[i]), block[i]);
+            free_medium_locked(heap, &batch, block[i]);
         while (++i < count && atomic_load_explicit(&span_of(block[i])->heap, memory_order_relaxed) == heap);
+        free_batch(heap, &batch);
         unlock_and_check(heap);
     }
 }
@@ -913,6 +959,7 @@ static void mail_blocks(void **block, unsigned count, unsigned class)
 static void unload(struct wr_heap *heap, unsigned class, unsigned keep, bool now)
 {
     struct wr_stack *stack = &heap->stack[class - wr_geometry.small_classes];
+    struct wr_batch batch = {NULL};
     void *others[WR_STACK_BLOCKS];
     unsigned count = 0;
     lock(heap); /* other threads empty stacks too */
@@ -920,10 +967,11 @@ static void unload(struct wr_heap *heap, unsigned class, unsigned keep, bool now
     for (; base == first && (int32_t)(head - tail) > (int32_t)keep; tail++) {
         void *block = stack->block[tail % WR_STACK_BLOCKS];
         if (atomic_load_explicit(&span_of(block)->heap, memory_order_relaxed) == heap)
-            free_medium_locked(heap, span_of(block), block);
+            free_medium_locked(heap, &batch, block);
         else
             others[count++] = block;
     }
+    free_batch(heap, &batch);
     if (base == first) { /* else somebody is about to take them all */
         store(&stack->tail, tail);
         store(&stack->base, tail);
@@ -980,32 +1028,56 @@ static WR_COLD void find_stashed(struct wr_stack *stack, void *const *slot, cons
             wr_fatal("double free of %p, a block of %zu bytes: it was freed a moment ago", block, size);
 }
 
-bool wr_heap_stash_medium(struct wr_heap *heap, struct wr_span *span, void *block)
+/** Puts a block into the stack of its class. The first word of a stashed block says in which slot it lies, and the slot
+ *  says whether that is still so: a block that is freed twice is found out at once. */
+static void push_medium(struct wr_heap *heap, struct wr_stack *stack, void *block, size_t size)
 {
-    if (span->kind != WR_SPAN_MEDIUM || medium_index(span, block) < 0)
-        return false;
-    size_t size = wr_geometry.class[span->class].size;
-    struct wr_stack *stack = &heap->stack[span->class - wr_geometry.small_classes];
-    /* The first word of a stashed block says in which slot it lies, and the slot says whether that is still so: a block
-     * that is freed twice is found out at once. */
-    void **marked = *(void ***)block;
-    if (wr_unlikely((uintptr_t)marked - (uintptr_t)stack->block < sizeof stack->block))
-        find_stashed(stack, marked, block, size);
-    if (wr_unlikely(*mark_of(block) == mail_mark(block)))
-        wr_fatal("double free of %p, a block of %zu bytes: it was freed a moment ago", block, size);
-    if (wr_stack_depth(stack) >= stack_depth(heap, span) || stacks_are_full(heap, size)) {
-        if (wr_unlikely(heap->inside))
-            return false;
-        make_room(heap, span);
-    }
-    if (wr_unlikely(wr_stack_depth(stack) >= WR_STACK_BLOCKS))
-        return false; /* full of blocks that somebody is taking */
     uint32_t head = load(&stack->head);
     void **slot = &stack->block[head % WR_STACK_BLOCKS];
     *(void ***)block = slot;
     *slot = block;
     atomic_store_explicit(&stack->head, head + 1, memory_order_release); /* who takes the block sees it as it is */
     heap->stack_bytes += size;
+}
+
+/** Whether the first word of a block names a slot of the stack, which has that block: malloc leaves no block in a slot.
+ */
+static bool seems_stashed(const struct wr_stack *stack, const void *block)
+{
+    uintptr_t offset = *(const uintptr_t *)block - (uintptr_t)stack->block;
+    return offset < sizeof stack->block && stack->block[offset / sizeof(void *)] == block;
+}
+
+/** As wr_heap_stash_medium(), for a block of a medium class in use that seems to be freed already, or has no room. */
+static WR_NOINLINE bool stash_after_all(struct wr_heap *heap, struct wr_span *span, void *block)
+{
+    size_t size = wr_geometry.class[span->class].size;
+    struct wr_stack *stack = &heap->stack[span->class - wr_geometry.small_classes];
+    if (seems_stashed(stack, block))
+        find_stashed(stack, *(void ***)block, block, size);
+    if (*mark_of(block) == mail_mark(block))
+        wr_fatal("double free of %p, a block of %zu bytes: it was freed a moment ago", block, size);
+    if (wr_stack_depth(stack) >= stack_depth(heap, span) || stacks_are_full(heap, size)) {
+        if (heap->inside)
+            return false;
+        make_room(heap, span);
+    }
+    if (wr_stack_depth(stack) >= WR_STACK_BLOCKS)
+        return false; /* full of blocks that somebody is taking */
+    push_medium(heap, stack, block, size);
+    return true;
+}
+
+bool wr_heap_stash_medium(struct wr_heap *heap, struct wr_span *span, void *block)
+{
+    if (span->kind != WR_SPAN_MEDIUM || medium_index(span, block) < 0)
+        return false;
+    size_t size = wr_geometry.class[span->class].size;
+    struct wr_stack *stack = &heap->stack[span->class - wr_geometry.small_classes];
+    if (wr_unlikely(seems_stashed(stack, block) || *mark_of(block) == mail_mark(block)) ||
+        wr_stack_depth(stack) >= stack_depth(heap, span) || stacks_are_full(heap, size))
+        return stash_after_all(heap, span, block);
+    push_medium(heap, stack, block, size);
     return true;
 }
 

@@ -153,7 +153,9 @@ WR_INLINE void *wr_heap_unstash_medium(struct wr_heap *heap, unsigned class)
         return NULL;
     }
     heap->stack_bytes -= wr_geometry.class[class].size;
-    return stack->block[head % WR_STACK_BLOCKS];
+    void *block = stack->block[head % WR_STACK_BLOCKS];
+    stack->block[head % WR_STACK_BLOCKS] = NULL;
+    return block;
 }
 
 /** Frees a medium block, of whichever heap, into the stash of its class; others leave that if it is full. False if this
