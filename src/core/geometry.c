@@ -16,7 +16,7 @@ enum {
     STASH_LEAST = 16,
     STASH_MOST = 64,
     STASH_SMALL_BYTES = 16 * 1024,
-    STASH_MEDIUM = 4,
+    STASH_MEDIUM = 8,
     STASH_MEDIUM_BYTES = 32 * 1024
 };
 
@@ -88,14 +88,18 @@ void wr_geometry_init(size_t page_size)
             c++;
         wr_geometry.medium_class[i] = (uint8_t)(i == 0 ? 0 : c);
     }
+    for (unsigned a = 0; a < WR_ALIGNMENTS; a++) {
+        unsigned next = wr_geometry.classes;
+        for (c = wr_geometry.classes; c-- > 0; wr_geometry.aligned_class[a][c] = (uint8_t)next)
+            if (wr_geometry.class[c].size % ((size_t)1 << a) == 0)
+                next = c;
+    }
 }
 
 int wr_geometry_aligned_class(size_t size, size_t align)
 {
     if (size > WR_MEDIUM_MAX || align > WR_MEDIUM_MAX)
         return -1;
-    for (unsigned c = wr_geometry_class(wr_max(size, align)); c < wr_geometry.classes; c++)
-        if ((wr_geometry.class[c].size & (align - 1)) == 0)
-            return (int)c;
-    return -1;
+    unsigned c = wr_geometry.aligned_class[wr_bits_first(align)][wr_geometry_class(wr_max(size, align))];
+    return c < wr_geometry.classes ? (int)c : -1;
 }

@@ -48,6 +48,7 @@ enum {
     WR_MEDIUM_LIMIT = 40,      /* of them, the medium ones: eight to a doubling, five doublings */
     WR_STACK_BLOCKS = 16,      /* most blocks of a medium class in a heap's stash */
     WR_MEDIUM_SLOTS = 256,     /* entries of the table for medium sizes */
+    WR_ALIGNMENTS = 20,        /* powers of two up to WR_MEDIUM_MAX of 64 KiB pages */
     WR_POOL_BLOCKS_MEDIUM = 64 /* most blocks in a span of a medium class: one bit each */
 };
 
@@ -68,6 +69,8 @@ struct wr_medium {
 extern struct wr_geometry {
     uint8_t small_class[WR_SMALL_SLOTS];   /* by (size + 15) / 16 */
     uint8_t medium_class[WR_MEDIUM_SLOTS]; /* by size / (WR_MEDIUM_MAX / 256): the first class worth trying */
+    uint8_t aligned_class[WR_ALIGNMENTS][WR_CLASS_LIMIT]; /* by the alignment's power of two: the first class from this
+                                                             one on whose blocks have it; `classes` if none */
     unsigned page_shift;
     unsigned classes;       /* all of them */
     unsigned small_classes; /* of them, the small ones: they come first */
