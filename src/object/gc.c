@@ -6,7 +6,8 @@
  * that an object's count alone decides whether it is freed: one that somebody has a reference to after all lives on.
  * Nothing is taken from a pass that lacks memory half-way: until the dead are known nothing has been changed.
  *
- * Takes no lock of its own but `watch.lock`'s, around the table of those who want to be told. */
+ * Takes no lock of its own but `watch.lock`'s, around the table of those who want to be told, and heaps', to note which
+ * pools are young no more. */
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
@@ -527,11 +528,21 @@ void wr_gc_drop_search(struct wr_domain *domain)
 /** The trace's pools have been looked at: they are young no more, but for those that still receive objects. */
 static void grow_up(struct wr_trace *trace)
 {
+    struct wr_heap *heap = NULL;
     for (uint32_t l = 1; l < trace->lines; l++) {
         struct wr_typed *pool = trace->line[l].pool;
-        if (pool != NULL && trace->line[l].first == 0 && pool->kind->current != pool)
-            wr_typed_span(pool)->young &= (uint16_t)~wr_typed_bit(pool);
+        if (pool == NULL || trace->line[l].first != 0 || pool->kind->current == pool)
+            continue;
+        if (pool->kind->heap != heap) { /* seldom: pools of a kind follow each other */
+            if (heap != NULL)
+                wr_heap_unlock(heap);
+            heap = pool->kind->heap;
+            wr_heap_lock(heap);
+        }
+        wr_typed_span(pool)->young &= (uint16_t)~wr_typed_bit(pool);
     }
+    if (heap != NULL)
+        wr_heap_unlock(heap);
     for (uint32_t i = 0; i < trace->bigs; i++)
         trace->big[i]->young = false;
 }
