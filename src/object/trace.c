@@ -670,19 +670,22 @@ unsigned wr_trace_compare(struct wr_trace *trace, uint32_t from, uint32_t to)
  * of a short queue between what is known to be needed and its use is that of C.-Y. Cher, A. Hosking and T. Vijaykumar,
  * "Software prefetching for mark-sweep garbage collection", 2004. */
 
-/** What is at a place becomes grey, unless it is black. A store costs less than to look whether it is needed. */
-WR_INLINE void reach(uint64_t *marked, uint8_t *waits, uint8_t *group, uint32_t place)
+/** What is at a place becomes grey, unless it is black. A store costs less than to look whether it is needed. Returns
+ *  the line. */
+WR_INLINE uint32_t reach(uint64_t *marked, uint8_t *waits, uint8_t *group, uint32_t place)
 {
     uint32_t l = place >> WR_LINE_SHIFT;
     marked[l] |= UINT64_C(1) << (place & (WR_LINE - 1));
     waits[l] = 1;
     group[l >> WR_TRACE_GROUP_SHIFT] = 1;
+    return l;
 }
 
 static void reach_visited(void *object, void *arg)
 {
-    const struct wr_trace *trace = arg;
-    reach(trace->marked, trace->waits, trace->group, wr_trace_place(trace, object));
+    struct wr_trace *trace = arg;
+    uint32_t l = reach(trace->marked, trace->waits, trace->group, wr_trace_place(trace, object));
+    trace->hint = l != 0 ? l : trace->hint;
 }
 
 /** Index of the first of bytes [from, to) that is not 0; `to` if all are. pre: `to` is a multiple of 8. */
@@ -730,6 +733,26 @@ struct ahead {
     uint32_t line, kind;
 };
 
+/** Grey objects of a line, which become black. */
+WR_INLINE uint64_t blacken_grey(struct wr_trace *trace, uint32_t l)
+{
+    uint64_t grey = trace->marked[l] & ~trace->looked[l];
+    trace->looked[l] |= grey;
+    return grey;
+}
+
+/** Has grey objects of a line fetched. */
+WR_INLINE void fetch(struct wr_trace *trace, struct ahead *ahead, uint32_t l, uint64_t grey)
+{
+    *ahead = (struct ahead){.line = l, .kind = trace->line[l].kind, .objects = grey};
+    if (trace->line[l].pool == NULL)
+        return;
+    struct blocks blocks = blocks_of(trace, l);
+    ahead->first = blocks.first;
+    for (uint64_t left = grey; left != 0; left &= left - 1)
+        __builtin_prefetch(blocks.first + wr_bits_first(left) * blocks.size);
+}
+
 /** Takes the next line with grey objects: they become black, and are fetched. False if there is none. */
 static bool take_ahead(struct wr_trace *trace, struct ahead *ahead)
 {
@@ -738,16 +761,20 @@ static bool take_ahead(struct wr_trace *trace, struct ahead *ahead)
     do {
         if (!take_line(trace, &l))
             return false;
-        grey = trace->marked[l] & ~trace->looked[l];
-        trace->looked[l] |= grey;
+        grey = blacken_grey(trace, l);
     } while (grey == 0);
-    *ahead = (struct ahead){.line = l, .kind = trace->line[l].kind, .objects = grey};
-    if (trace->line[l].pool == NULL)
-        return true;
-    struct blocks blocks = blocks_of(trace, l);
-    ahead->first = blocks.first;
-    for (uint64_t left = grey; left != 0; left &= left - 1)
-        __builtin_prefetch(blocks.first + wr_bits_first(left) * blocks.size);
+    fetch(trace, ahead, l, grey);
+    return true;
+}
+
+/** The same for the line where the last reference leads. */
+static bool take_hint(struct wr_trace *trace, struct ahead *ahead)
+{
+    uint64_t grey = blacken_grey(trace, trace->hint);
+    if (grey == 0)
+        return false;
+    trace->waits[trace->hint] = 0;
+    fetch(trace, ahead, trace->hint, grey);
     return true;
 }
 
@@ -775,6 +802,7 @@ WR_INLINE unsigned look_into(struct wr_trace *trace, const struct ahead *ahead, 
     const uint16_t *refs = kind->refs;
     size_t size = kind->size;
     unsigned done = 1;
+    uint32_t hint = trace->hint;
     for (uint64_t left = ahead->objects; left != 0; left &= left - 1, done++) {
         const char *at = ahead->first + wr_bits_first(left) * size;
         const struct wr_header *header = (const struct wr_header *)(const void *)at;
@@ -785,9 +813,11 @@ WR_INLINE unsigned look_into(struct wr_trace *trace, const struct ahead *ahead, 
             uint32_t place = wr_trace_near_place(map, other);
             if (far && wr_unlikely(place == 0))
                 place = wr_trace_far_place(trace, other);
-            reach(marked, waits, group, place);
+            uint32_t l = reach(marked, waits, group, place);
+            hint = l != 0 ? l : hint;
         }
     }
+    trace->hint = hint;
     return done;
 }
 
@@ -802,7 +832,8 @@ static void look_by_visits(struct wr_trace *trace, const struct ahead *ahead)
     }
 }
 
-static unsigned look_ahead(struct wr_trace *trace, const struct ahead *ahead)
+/** Looks into objects of a line once; returns about how many. */
+static unsigned look_once(struct wr_trace *trace, const struct ahead *ahead)
 {
     const struct wr_trace_kind *kind = &trace->kind[ahead->kind];
     if (wr_unlikely(ahead->first == NULL))
@@ -816,6 +847,17 @@ static unsigned look_ahead(struct wr_trace *trace, const struct ahead *ahead)
     return look_into(trace, ahead, kind->nrefs, false);
 }
 
+/** Looks into objects of a line, and those that they lead to in the line itself. */
+static unsigned look_ahead(struct wr_trace *trace, struct ahead *ahead)
+{
+    unsigned done = 0;
+    do {
+        done += look_once(trace, ahead);
+        ahead->objects = blacken_grey(trace, ahead->line);
+    } while (ahead->objects != 0);
+    return done;
+}
+
 bool wr_trace_mark(struct wr_trace *trace, size_t most)
 {
     struct ahead ahead[WR_TRACE_AHEAD];
@@ -823,12 +865,16 @@ bool wr_trace_mark(struct wr_trace *trace, size_t most)
     unsigned first = 0, last = 0; /* they only grow */
     /* Nothing is ahead in the end: what the program does before this goes on may concern those objects. */
     for (;;) {
-        if (done < most && last - first < WR_TRACE_AHEAD && take_ahead(trace, &ahead[last % WR_TRACE_AHEAD]))
-            last++;
-        else if (first != last)
+        if (done < most && first == last && take_hint(trace, &ahead[last % WR_TRACE_AHEAD])) {
+            last++; /* perhaps all is one list: then it is followed, and nothing looked for */
             done += look_ahead(trace, &ahead[first++ % WR_TRACE_AHEAD]);
-        else
+        } else if (done < most && last - first < WR_TRACE_AHEAD && take_ahead(trace, &ahead[last % WR_TRACE_AHEAD])) {
+            last++;
+        } else if (first != last) {
+            done += look_ahead(trace, &ahead[first++ % WR_TRACE_AHEAD]);
+        } else {
             return done >= most;
+        }
     }
 }
 

@@ -94,10 +94,11 @@ struct wr_trace {
     uint64_t visited;
 
     uint8_t *waits, *group; /* for each line, and for each WR_TRACE_GROUP: 1 if it may have grey objects */
-    uint32_t groups, next;  /* line to look at next */
-    uint64_t *white;        /* a bit for each: it has white objects, or had when nothing was grey any more */
-    size_t whites;          /* objects white then */
-    struct wr_more {        /* what `found` could not hold; open addressing */
+    uint32_t groups;
+    uint32_t next, hint; /* lines: the one to look at next, and where the last reference that was looked at leads */
+    uint64_t *white;     /* a bit for each: it has white objects, or had when nothing was grey any more */
+    size_t whites;       /* objects white then */
+    struct wr_more {     /* what `found` could not hold; open addressing */
         uint32_t place, count;
     } * more;
     size_t more_room, more_count;
