@@ -11,12 +11,17 @@
 #include <string.h>
 #include <time.h>
 
-static inline double now(void)
+static inline double read_clock(clockid_t clock)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
+
+static inline double now(void) { return read_clock(CLOCK_MONOTONIC); }
+
+/** Time for which this thread has had a processor: what it took but for those who took that away. */
+static inline double now_busy(void) { return read_clock(CLOCK_THREAD_CPUTIME_ID); }
 
 static inline void print(const char *name, double value, const char *unit)
 {

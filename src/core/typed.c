@@ -5,6 +5,8 @@
  * `sparser` have just the pools that wait; `young` and `frozen` have pools only. */
 #include "core/typed.h"
 
+#include <string.h>
+
 struct wr_typed wr_typed_none;
 
 /* ---- lists of spans ---------------------------------------------------------------------------------------------- */
@@ -115,7 +117,7 @@ static void release(struct wr_kind *kind, struct wr_span *span, struct wr_typed 
     struct wr_owner *owner = wr_kind_owner(kind);
     if (owner->forget != NULL)
         owner->forget(owner, pool);
-    pool->is_typed = false;
+    pool->is_typed = WR_TYPED_NOT;
     pool->kind = NULL;
     pool->free = 0;
     span->fuller &= (uint16_t)~bit;
@@ -131,14 +133,15 @@ static void release(struct wr_kind *kind, struct wr_span *span, struct wr_typed 
 /** Links every block of the page into the pool's list, in address order. */
 static void fill(struct wr_kind *kind, struct wr_typed *pool)
 {
-    struct wr_header *header = wr_typed_at(pool, 0);
-    pool->free = (uint16_t)wr_typed_slot(header);
-    for (unsigned i = 1; i < kind->blocks; i++) {
-        struct wr_header *next = (struct wr_header *)((char *)header + kind->size);
-        *header = (struct wr_header){0, wr_typed_slot(next)};
-        header = next;
+    char *at = (char *)wr_typed_at(pool, 0), *last = at + (size_t)(kind->blocks - 1u) * kind->size;
+    struct wr_header header = {0, wr_typed_slot((const struct wr_header *)(void *)at)};
+    pool->free = (uint16_t)header.state;
+    for (; at < last; at += kind->size) {
+        header.state += kind->size / 8;
+        memcpy(at, &header, sizeof header);
     }
-    *header = (struct wr_header){0, 0};
+    header.state = 0;
+    memcpy(at, &header, sizeof header);
 }
 
 /** Takes a free page as an empty pool; its list is yet to be filled. pre: lock. */
@@ -155,7 +158,7 @@ static struct wr_typed *take_page(struct wr_kind *kind, struct wr_span *span, bo
     pool->wake = WR_TYPED_NEVER;
     pool->class = (uint8_t)kind->class;
     pool->free = 0;
-    pool->is_typed = true;
+    pool->is_typed = kind->special ? WR_TYPED_SPECIAL : WR_TYPED_PLAIN;
     return pool;
 }
 

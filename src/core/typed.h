@@ -33,7 +33,7 @@ struct wr_typed {
     _Alignas(8) uint16_t live; /* blocks not on `free`; those on `remote` count */
     uint16_t wake;             /* a free that would leave `live` equal to this takes the slow path. Owner */
     uint8_t class;             /* of its blocks. Heap lock */
-    bool is_typed;             /* the page is a pool of objects */
+    uint8_t is_typed;          /* WR_TYPED_NOT, or the page is a pool of objects */
     uint16_t free;             /* slot of the first free block. Owner */
 };
 
@@ -43,6 +43,9 @@ _Static_assert(sizeof(struct wr_typed) == sizeof(struct wr_pool) &&
                    offsetof(struct wr_typed, live) == offsetof(struct wr_pool, live) &&
                    offsetof(struct wr_typed, is_typed) > offsetof(struct wr_pool, class),
                "a view of a pool's descriptor");
+
+/** What a page is. Special: as its kind. */
+enum { WR_TYPED_NOT, WR_TYPED_PLAIN, WR_TYPED_SPECIAL };
 
 /** Whose blocks: the core's part of a thread's domain. Never freed, recycled. */
 struct wr_owner {
@@ -156,8 +159,10 @@ bool wr_kind_refill(struct wr_kind *kind);
  *  pre: owner; live != pool->wake. */
 WR_INLINE void wr_typed_push(struct wr_typed *pool, struct wr_header *header, unsigned live)
 {
-    header->state = pool->free;
-    __atomic_store_n(&header->count, 0, __ATOMIC_RELAXED);
+    struct wr_header freed = {0, pool->free};
+    uint64_t word;
+    __builtin_memcpy(&word, &freed, sizeof word);
+    __atomic_store_n((uint64_t __attribute__((may_alias)) *)header, word, __ATOMIC_RELAXED);
     pool->free = (uint16_t)wr_typed_slot(header);
     __atomic_store_n(&pool->live, (uint16_t)live, __ATOMIC_RELAXED);
 }

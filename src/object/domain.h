@@ -153,18 +153,18 @@ struct wr_burial;
 
 /** A domain's collector. The owner's. Pages are those of cyclic types. */
 struct wr_gc {
-    bool running;           /* a pass, or a walk that passes must not disturb */
-    unsigned patience[2];   /* young, full: passes wait this many times their threshold */
-    size_t step;            /* growth, in pages, at which to look whether a pass is due */
-    size_t low_elsewhere;   /* as owner.low, of large objects and storage */
-    size_t full_pages;      /* pages after the last full pass; less if there have been less since */
-    unsigned since_full;    /* young passes */
-    unsigned ns_per_object; /* what passes have taken lately */
-    struct wr_trace *trace; /* of the pass, or of the search that weir_gc_poll() has under way */
+    bool running;            /* a pass, or a walk that passes must not disturb */
+    unsigned patience[2];    /* young, full: passes wait this many times their threshold */
+    size_t step;             /* growth, in pages, at which to look whether a pass is due */
+    size_t low_elsewhere;    /* as owner.low, of large objects and storage */
+    size_t full_pages;       /* pages after the last full pass; less if there have been less since */
+    unsigned since_full;     /* young passes */
+    unsigned ns_per_object;  /* what passes have taken lately */
+    struct wr_trace *trace;  /* of the pass, or of the search that weir_gc_poll() has under way */
     struct wr_trace *clears; /* of the pass, while it clears the dead, all of them held; else NULL */
-    size_t refills;         /* owner.refills at the last pass over young pages */
-    size_t search_refills;  /* and when the last search began */
-    uint64_t search_ms;     /* when that was over */
+    size_t refills;          /* owner.refills at the last pass over young pages */
+    size_t search_refills;   /* and when the last search began */
+    uint64_t search_ms;      /* when that was over */
     struct weir_gc_stats stats;
     void **garbage; /* owned references, from weir_malloc() */
     size_t garbage_count, garbage_room;
@@ -202,6 +202,12 @@ WR_INLINE uintptr_t wr_key_var(const struct weir_type *type, unsigned class)
     return (uintptr_t)type ^ (uintptr_t)(class + 1) << 48;
 }
 WR_INLINE unsigned wr_key_bucket(uintptr_t key) { return (key >> 4 ^ key >> 12 ^ key >> 48) % WR_BUCKETS; }
+/** The same for wr_key(type), where addresses have 48 bits; another one elsewhere, and then objects are made by the
+ *  slow path. */
+WR_INLINE unsigned wr_type_bucket(const struct weir_type *type)
+{
+    return ((uintptr_t)type >> 4 ^ (uintptr_t)type >> 12) % WR_BUCKETS;
+}
 
 /** The calling thread's domain, made if need be. NULL when memory is short, or the thread is ending. */
 struct wr_domain *wr_domain_get(void);

@@ -6,7 +6,8 @@
  * that an object's count alone decides whether it is freed: one that somebody has a reference to after all lives on.
  * Nothing is taken from a pass that lacks memory half-way: until the dead are known nothing has been changed.
  *
- * Takes no lock of its own but `watch.lock`'s, around the table of those who want to be told. */
+ * Takes no lock of its own but `watch.lock`'s, around the table of those who want to be told, and heaps', to note which
+ * pools are young no more. */
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
@@ -208,12 +209,12 @@ static bool lies_in_dead(const void *address, void *arg)
     if (pool != NULL) {
         unsigned index = wr_typed_index(pool->kind, address);
         uint32_t place = index < pool->kind->blocks ? wr_trace_place(trace, wr_object_of(wr_typed_at(pool, index))) : 0;
-        return place != 0 && trace->found[place] == WR_WHITE;
+        return wr_trace_is_white(trace, place);
     }
     for (uint32_t i = 0; i < trace->bigs; i++) {
         uint32_t place = (trace->big_line << WR_LINE_SHIFT) + i;
         const struct wr_big *big = trace->big[i];
-        if (trace->found[place] == WR_WHITE && big->line == place &&
+        if (wr_trace_is_white(trace, place) && big->line == place &&
             (size_t)((const char *)address - (const char *)big->object) < big->size)
             return true;
     }
@@ -250,7 +251,7 @@ static void revive_line(struct wr_trace *trace, uint32_t l, void *pass)
 {
     for (unsigned i = 0; i < trace->line[l].objects; i++) {
         uint32_t place = (l << WR_LINE_SHIFT) + i;
-        if (trace->own[place] == 0 || trace->found[place] != WR_BLACK)
+        if (trace->own[place] == 0 || wr_trace_is_white(trace, place))
             continue;
         trace->own[place] = 0;
         let_live(wr_header_of(wr_trace_object(trace, place)));
@@ -262,13 +263,13 @@ static void revive_line(struct wr_trace *trace, uint32_t l, void *pass)
 static void keep_white_only(struct wr_trace *trace, uint32_t l, void *arg WR_UNUSED)
 {
     for (uint32_t place = l << WR_LINE_SHIFT, end = place + WR_LINE; place < end; place++)
-        if (trace->found[place] != WR_WHITE)
+        if (!wr_trace_is_white(trace, place))
             trace->own[place] = 0;
 }
 
 static void blacken(struct wr_trace *trace, uint32_t l, void *arg WR_UNUSED)
 {
-    memset(&trace->found[l << WR_LINE_SHIFT], WR_BLACK, WR_LINE);
+    trace->marked[l] = trace->looked[l] = ~UINT64_C(0);
 }
 
 /** Finalizers and callbacks have run: finds out who still is dead. */
@@ -351,7 +352,7 @@ static void leave_one(struct wr_trace *trace, uint32_t place, void *object, void
     for (unsigned i = 0; i < kind->nrefs; i++) {
         void *other = *(void **)(void *)((char *)object + kind->refs[i]);
         uint32_t to = other != NULL ? wr_trace_place(trace, other) : 0;
-        if (other != NULL && (to == 0 || trace->found[to] != WR_WHITE))
+        if (other != NULL && !wr_trace_is_white(trace, to))
             wr_object_unref(other);
         else
             leaving->seen += other != NULL;
@@ -527,11 +528,21 @@ void wr_gc_drop_search(struct wr_domain *domain)
 /** The trace's pools have been looked at: they are young no more, but for those that still receive objects. */
 static void grow_up(struct wr_trace *trace)
 {
+    struct wr_heap *heap = NULL;
     for (uint32_t l = 1; l < trace->lines; l++) {
         struct wr_typed *pool = trace->line[l].pool;
-        if (pool != NULL && trace->line[l].first == 0 && pool->kind->current != pool)
-            wr_typed_span(pool)->young &= (uint16_t)~wr_typed_bit(pool);
+        if (pool == NULL || trace->line[l].first != 0 || pool->kind->current == pool)
+            continue;
+        if (pool->kind->heap != heap) { /* seldom: pools of a kind follow each other */
+            if (heap != NULL)
+                wr_heap_unlock(heap);
+            heap = pool->kind->heap;
+            wr_heap_lock(heap);
+        }
+        wr_typed_span(pool)->young &= (uint16_t)~wr_typed_bit(pool);
     }
+    if (heap != NULL)
+        wr_heap_unlock(heap);
     for (uint32_t i = 0; i < trace->bigs; i++)
         trace->big[i]->young = false;
 }

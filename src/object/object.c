@@ -234,42 +234,71 @@ static WR_NOINLINE void bury_unusual(struct wr_burial *burial, struct wr_header 
         wr_big_free(place.big);
 }
 
-/** Buries a dead object about whose header there is nothing special. */
-WR_INLINE void bury(struct wr_burial *burial, struct wr_header *header, const struct wr_domain *self)
+/** Has all references dropped that the table of a dead object's kind tells of; returns how many wait then. The last
+ *  field comes first: so what the first refers to is next, which is likely to lie behind this object. */
+WR_INLINE unsigned drop_all(struct wr_burial *burial, unsigned waiting, struct wr_header *header,
+                            const struct wr_kind *kind)
+{
+    const char *object = wr_object_of(header);
+    const uint16_t *refs = kind->refs, *ref = refs + kind->nrefs;
+    if (wr_likely(waiting + kind->nrefs <= WR_BURIAL_ROOM)) {
+        while (ref > refs) {
+            void *other = *(void *const *)(const void *)(object + *--ref);
+            if (other == NULL)
+                continue;
+            __builtin_prefetch(wr_header_of(other));
+            burial->drop[waiting++] = other;
+        }
+        return waiting;
+    }
+    burial->waiting = waiting;
+    while (ref > refs)
+        drop(burial, *(void *const *)(const void *)(object + *--ref));
+    return burial->waiting;
+}
+
+/** Buries a dead object about whose header there is nothing special; `waiting` references wait, returns how many do
+ *  then. */
+WR_INLINE unsigned bury(struct wr_burial *burial, unsigned waiting, struct wr_header *header,
+                        const struct wr_domain *self)
 {
     /* Large objects have a flag in their state, so this one is in a pool. */
     struct wr_typed *pool = wr_hide(wr_typed_of(header));
-    if (wr_unlikely(!pool->is_typed || pool->kind->special)) {
+    if (wr_unlikely(pool->is_typed != WR_TYPED_PLAIN)) {
+        burial->waiting = waiting;
         bury_unusual(burial, header);
-        return;
+        return burial->waiting;
     }
-    const struct wr_kind *kind = pool->kind;
-    const char *object = wr_object_of(header);
-    /* The last field first: so what the first refers to comes next, which is likely to lie behind this object. */
-    for (const uint16_t *ref = kind->refs + kind->nrefs; ref > kind->refs;)
-        drop(burial, *(void *const *)(const void *)(object + *--ref));
+    waiting = drop_all(burial, waiting, header, pool->kind);
     free_block(self, pool, header);
+    return waiting;
 }
 
 /** Drops all references that wait, and buries what dies by it. */
 static void bury_all(struct wr_burial *burial)
 {
     const struct wr_domain *self = wr_thread.domain;
+    unsigned waiting = burial->waiting; /* the compiler keeps it in a register; burial->waiting is true in calls */
     for (;;) {
-        if (wr_unlikely(burial->waiting == 0)) {
+        if (wr_unlikely(waiting == 0)) {
+            burial->waiting = 0;
             if (burial->linked == NULL)
                 return;
             bury_unusual(burial, unlink_dead(burial));
+            waiting = burial->waiting;
             continue;
         }
-        struct wr_header *header = wr_header_of(burial->drop[--burial->waiting]);
+        struct wr_header *header = wr_header_of(burial->drop[--waiting]);
         uint64_t word = wr_header_word(header);
-        if (wr_likely(word == WR_HEADER_LAST))
-            bury(burial, header, self);
-        else if (wr_count(header) > 1)
+        if (wr_likely(word == WR_HEADER_LAST)) {
+            waiting = bury(burial, waiting, header, self);
+        } else if (wr_count(header) > 1) {
             wr_set_count(header, wr_count(header) - 1);
-        else if (drop_unusual(header, NULL))
+        } else if (drop_unusual(header, NULL)) {
+            burial->waiting = waiting;
             bury_unusual(burial, header);
+            waiting = burial->waiting;
+        }
     }
 }
 
@@ -589,7 +618,7 @@ static WR_NOINLINE void *new_slow(const struct weir_type *type)
 
 void *weir_new(const struct weir_type *type)
 {
-    struct wr_kind *kind = wr_thread.domain->bucket[wr_key_bucket(wr_key(type))];
+    struct wr_kind *kind = wr_thread.domain->bucket[wr_type_bucket(type)];
     if (wr_likely(kind->key == wr_key(type))) {
         struct wr_header *header = wr_kind_pop(kind);
         if (wr_likely(header != NULL))

@@ -8,8 +8,6 @@
 #include "base/text.h"
 #include "core/space.h"
 
-enum { TARGETS = 128 }; /* references that are dealt with at a time */
-
 /* ---- gathering --------------------------------------------------------------------------------------------------- */
 
 struct gather {
@@ -34,24 +32,26 @@ static struct wr_trace_arena *find_arena(const struct wr_trace *trace, uintptr_t
     return &trace->arena[i];
 }
 
-static struct wr_trace_page *find_page(struct wr_trace *trace, const struct wr_typed *pool)
+/** The entry of a pool's page; NULL if its arena is not near, and not in the table. */
+static struct wr_trace_page *find_page(const struct wr_trace *trace, const struct wr_typed *pool)
 {
-    struct wr_trace_arena *arena = find_arena(trace, arena_number(pool));
-    return arena->number != 0 ? &trace->page[arena->page + wr_pool_index((const struct wr_pool *)pool)] : NULL;
+    size_t index = ((uintptr_t)wr_typed_start(pool) - trace->map.base) >> WR_PAGE_SHIFT;
+    if (wr_likely(index < trace->map.pages))
+        return &trace->map.page[index];
+    const struct wr_trace_arena *arena = find_arena(trace, arena_number(pool));
+    return arena->number != 0 ? &arena->page[wr_pool_index((const struct wr_pool *)pool)] : NULL;
 }
 
 static void note_pool(struct gather *gather, struct wr_typed *pool)
 {
     struct wr_trace *trace = gather->trace;
-    struct wr_trace_arena *arena = find_arena(trace, arena_number(pool));
-    if (arena->number == 0) {
-        *arena = (struct wr_trace_arena){arena_number(pool), ++trace->arenas * (uint32_t)WR_ARENA_PAGES};
-        size_t row = arena->number - (trace->base >> WR_ARENA_SHIFT);
-        if (row < trace->rows)
-            trace->row[row] = arena->page;
+    struct wr_trace_page *page = find_page(trace, pool);
+    if (page == NULL) {
+        *find_arena(trace, arena_number(pool)) =
+            (struct wr_trace_arena){arena_number(pool), trace->far_page + (size_t)trace->arenas++ * WR_ARENA_PAGES};
+        page = find_page(trace, pool);
     }
-    trace->page[arena->page + wr_pool_index((const struct wr_pool *)pool)] =
-        (struct wr_trace_page){(uint32_t)gather->lines << WR_LINE_SHIFT, UINT32_MAX / pool->kind->size + 1};
+    *page = (struct wr_trace_page){(uint32_t)gather->lines << WR_LINE_SHIFT, UINT32_MAX / pool->kind->size + 1};
     for (unsigned i = 0; i < lines_of(pool->kind); i++) {
         unsigned first = i * WR_LINE;
         trace->line[gather->lines + i] =
@@ -163,56 +163,82 @@ static size_t lay_out(size_t *at, size_t count, size_t size)
     return start;
 }
 
+/** Entries of pages of near arenas that have a mapping of their own: where arenas lie apart most are never touched. */
+static struct wr_trace_page *map_apart(size_t *size)
+{
+    *size = wr_round_up(*size, WR_PAGE_SIZE);
+    struct wr_trace_page *page = wr_space_map(*size, WR_PAGE_SIZE);
+    if (page != NULL)
+        wr_os_advise_huge(page, *size, false);
+    return page;
+}
+
 struct wr_trace *wr_trace_begin(const struct wr_trace_want *want)
 {
     struct gather count = {.want = want, .lines = 1};
     gather_wanted(&count);
-    size_t lines = count.lines + ((count.bigs + WR_LINE - 1) >> WR_LINE_SHIFT), at = 0, slots = 4;
+    size_t lines = count.lines + ((count.bigs + WR_LINE - 1) >> WR_LINE_SHIFT), at = 0, slots = 4, apart = 0;
     size_t arenas = wr_min(count.arenas, atomic_load_explicit(&wr_arena_count.arenas, memory_order_relaxed)),
-           span = arenas > 0 ? count.last - count.lowest + 1 : 0, rows = wr_min(span, WR_TRACE_ROWS);
+           span = arenas > 0 ? count.last - count.lowest + 1 : 0, near = wr_min(span, WR_TRACE_NEAR);
+    struct wr_trace_page *page = NULL;
     bool mapped;
     if (lines >= UINT32_MAX >> WR_LINE_SHIFT)
         return NULL;
-    while (slots < arenas * 2)
+    if (near > arenas * 2 + 2) {
+        apart = (near * WR_ARENA_PAGES + 1) * sizeof *page;
+        page = map_apart(&apart);
+        if (page == NULL)
+            apart = near = 0;
+    }
+    size_t far = near < span ? arenas : 0, groups = (lines >> WR_TRACE_GROUP_SHIFT) + 1;
+    while (slots < far * 2)
         slots *= 2;
+    /* What is looked into at random comes first: huge pages back the beginning. */
     size_t trace_at = lay_out(&at, 1, sizeof(struct wr_trace)),
            arena_at = lay_out(&at, slots, sizeof(struct wr_trace_arena)),
            kind_at = lay_out(&at, count.kinds + 1, sizeof(struct wr_trace_kind)),
-           row_at = lay_out(&at, rows + 1, sizeof(uint32_t)),
-           page_at = lay_out(&at, (arenas + 1) * WR_ARENA_PAGES, sizeof(struct wr_trace_page)),
+           page_at = lay_out(&at, apart == 0 ? near * WR_ARENA_PAGES + 1 : 0, sizeof(struct wr_trace_page)),
+           far_at = lay_out(&at, far * WR_ARENA_PAGES, sizeof(struct wr_trace_page)),
+           group_at = lay_out(&at, groups, 1), waits_at = lay_out(&at, (groups + 1) << WR_TRACE_GROUP_SHIFT, 1),
+           marked_at = lay_out(&at, lines, sizeof(uint64_t)), found_at = lay_out(&at, lines, WR_LINE),
+           looked_at = lay_out(&at, lines, sizeof(uint64_t)), white_at = lay_out(&at, lines / 64 + 1, sizeof(uint64_t)),
            line_at = lay_out(&at, lines, sizeof(struct wr_line)),
-           big_at = lay_out(&at, count.bigs, sizeof(struct wr_big *)),
-           ring_at = lay_out(&at, lines + TARGETS, sizeof(uint32_t)), waits_at = lay_out(&at, lines, 1),
-           white_at = lay_out(&at, lines / 64 + 1, sizeof(uint64_t)), own_at = lay_out(&at, lines, WR_LINE),
-           found_at = lay_out(&at, lines, WR_LINE);
+           big_at = lay_out(&at, count.bigs, sizeof(struct wr_big *)), own_at = lay_out(&at, lines, WR_LINE);
     char *memory = get_memory(&at, &mapped);
-    if (memory == NULL)
+    if (memory == NULL) {
+        if (apart > 0)
+            wr_space_unmap(page, apart);
         return NULL;
+    }
     struct wr_trace *trace = (struct wr_trace *)(void *)(memory + trace_at);
     *trace = (struct wr_trace){
         .own = (uint8_t *)memory + own_at,
         .found = (uint8_t *)memory + found_at,
+        .marked = (uint64_t *)(void *)(memory + marked_at),
+        .looked = (uint64_t *)(void *)(memory + looked_at),
         .line = (struct wr_line *)(void *)(memory + line_at),
         .big = (struct wr_big **)(void *)(memory + big_at),
         .kind = (struct wr_trace_kind *)(void *)(memory + kind_at),
-        .page = (struct wr_trace_page *)(void *)(memory + page_at),
+        .map = {.base = count.lowest << WR_ARENA_SHIFT,
+                .pages = near * WR_ARENA_PAGES,
+                .page = apart > 0 ? page : (struct wr_trace_page *)(void *)(memory + page_at)},
         .arena = (struct wr_trace_arena *)(void *)(memory + arena_at),
         .arena_mask = (uint32_t)slots - 1,
-        .base = count.lowest << WR_ARENA_SHIFT,
-        .row = (uint32_t *)(void *)(memory + row_at),
-        .rows = (uint32_t)rows,
-        .far = count.bigs > 0 || span > rows,
-        .ring = (uint32_t *)(void *)(memory + ring_at),
+        .far_page = (struct wr_trace_page *)(void *)(memory + far_at),
+        .far = count.bigs > 0 || far > 0,
         .waits = (uint8_t *)memory + waits_at,
+        .group = (uint8_t *)memory + group_at,
+        .groups = (uint32_t)groups,
         .white = (uint64_t *)(void *)(memory + white_at),
         .lines = (uint32_t)lines,
         .big_line = (uint32_t)count.lines,
         .bigs = (uint32_t)count.bigs,
         .size = at,
         .mapped = mapped,
+        .apart = apart,
         .shared = want->shared,
     };
-    trace->found[0] = WR_BLACK; /* the place of what is not looked at */
+    trace->marked[0] = trace->looked[0] = ~UINT64_C(0);
     struct gather fill = {.want = want, .trace = trace, .lines = 1};
     gather_wanted(&fill);
     trace->partial = fill.pools >= want->most;
@@ -225,6 +251,8 @@ void wr_trace_end(struct wr_trace *trace)
         if (trace->big[i] != NULL && trace->big[i]->line == (trace->big_line << WR_LINE_SHIFT) + i)
             trace->big[i]->line = 0;
     weir_free(trace->more);
+    if (trace->apart > 0)
+        wr_space_unmap(trace->map.page, trace->apart);
     if (trace->mapped)
         wr_space_unmap(trace, trace->size);
     else
@@ -243,10 +271,14 @@ void wr_trace_forget(struct wr_trace *trace, const struct wr_typed *pool)
 
 /* ---- places ------------------------------------------------------------------------------------------------------ */
 
-uint32_t wr_trace_far_place(const struct wr_trace *trace, const struct wr_header *header)
+uint32_t wr_trace_far_place(const struct wr_trace *trace, const void *object)
 {
+    const struct wr_header *header = wr_header_of(object);
+    if (object == NULL)
+        return 0;
     const struct wr_trace_arena *arena = find_arena(trace, arena_number(header));
-    uint32_t place = arena->number != 0 ? wr_trace_page_place(trace, arena->page + wr_arena_page(header), header) : 0;
+    uint32_t place =
+        arena->number != 0 ? wr_trace_page_place(arena->page[wr_arena_page(header)], (uintptr_t)header) : 0;
     if (place != 0)
         return place;
     const struct wr_big *big = trace->bigs > 0 && wr_pool_of(header) == NULL ? wr_big_of(header) : NULL;
@@ -273,10 +305,11 @@ static struct wr_more *find_more(struct wr_more *more, size_t room, uint32_t pla
     return &more[i];
 }
 
-/** A count has reached the limit of a byte. */
+/** What `found` has of an object has begun anew at 0. */
 static WR_NOINLINE void count_more(struct wr_trace *trace, uint32_t place)
 {
-    trace->found[place] = 0;
+    if (place == 0)
+        return;
     if (trace->more_count * 2 >= trace->more_room) {
         size_t room = wr_max(trace->more_room * 2, 256);
         struct wr_more *more = weir_calloc(room, sizeof *more);
@@ -294,7 +327,8 @@ static WR_NOINLINE void count_more(struct wr_trace *trace, uint32_t place)
     struct wr_more *more = find_more(trace->more, trace->more_room, place);
     trace->more_count += more->place == 0;
     more->place = place;
-    more->count += WR_COUNTS;
+    more->count += UINT8_MAX + 1;
+    trace->line[place >> WR_LINE_SHIFT].more = true;
 }
 
 uint64_t wr_trace_found(const struct wr_trace *trace, uint32_t place)
@@ -307,160 +341,146 @@ uint64_t wr_trace_found(const struct wr_trace *trace, uint32_t place)
     return count;
 }
 
-/** One more reference to what is at a place, unless that is black, as place 0 is. */
+/** One more reference to what is at a place. */
 WR_INLINE void count_place(struct wr_trace *trace, uint8_t *found, uint32_t place)
 {
-    uint8_t count = found[place];
-    found[place] = count = (uint8_t)(count + (count < WR_BLACK));
-    if (wr_unlikely(count == WR_COUNTS))
+    if (wr_unlikely(++found[place] == 0))
         count_more(trace, place);
 }
 
-static void note_visited(void *object, void *arg)
+static void count_visited(void *object, void *arg)
 {
     struct wr_trace *trace = arg;
     count_place(trace, trace->found, wr_trace_place(trace, object));
 }
 
-/* What a line's objects refer to is written down first, then where that is, then each is counted, or coloured. Each of
- * these is a short loop that branches on nothing that has to be fetched, nobody could foretell it; so the processor
- * runs ahead, and waits for what it misses of many references at a time. */
-struct targets {
-    unsigned count;
-    unsigned some, out; /* in all; of them, those that are not looked at */
-    void *object[TARGETS];
-    uint32_t place[TARGETS];
+/** Blocks of a line. */
+struct blocks {
+    char *first;
+    size_t size;
+    unsigned objects;
+    const uint8_t *own;
 };
 
-static void find_places(const struct wr_trace *trace, struct targets *targets)
-{
-    const struct wr_trace here = *trace; /* the compiler keeps in registers what cannot change */
-    unsigned count = targets->count, out = 0;
-    for (unsigned i = 0; i < count; i++) {
-        uint32_t place = wr_trace_place_of(&here, targets->object[i]);
-        targets->place[i] = place;
-        out += place == 0;
-    }
-    targets->some += count;
-    targets->out += out;
-    targets->count = 0;
-}
-
-static void count_targets(struct wr_trace *trace, struct targets *targets)
-{
-    unsigned count = targets->count;
-    uint8_t *found = trace->found;
-    find_places(trace, targets);
-    for (unsigned i = 0; i < count; i++)
-        count_place(trace, found, targets->place[i]);
-}
-
-/** Adds what a table of references has of an object, behind `count` others; returns how many there are then.
- *  pre: there is room. */
-WR_INLINE unsigned add_targets(struct targets *targets, unsigned count, void *object, const uint16_t *refs,
-                               unsigned nrefs)
-{
-    for (const uint16_t *ref = refs, *end = refs + nrefs; ref < end; ref++) {
-        void *other = *(void **)(void *)((char *)object + *ref);
-        targets->object[count] = other;
-        count += other != NULL;
-    }
-    return count;
-}
-
-/** The same where there may be no room: what is there is dealt with first. */
-static WR_NOINLINE unsigned add_many_targets(struct wr_trace *trace, struct targets *targets, unsigned count,
-                                             void *object, const struct wr_trace_kind *kind,
-                                             void (*deal)(struct wr_trace *, struct targets *))
-{
-    for (unsigned done = 0, some; done < kind->nrefs; done += some) {
-        some = (unsigned)wr_min(kind->nrefs - done, TARGETS);
-        targets->count = count;
-        if (count + some > TARGETS)
-            deal(trace, targets);
-        count = add_targets(targets, targets->count, object, kind->refs + done, some);
-    }
-    return count;
-}
-
-/** What an object refers to: the table's references are added to the targets, which are dealt with when there are many,
- *  others are visited at once. Returns how many targets there are then. */
-WR_INLINE unsigned add_all(struct wr_trace *trace, struct targets *targets, unsigned count, void *object,
-                           const struct wr_trace_kind *kind, void (*deal)(struct wr_trace *, struct targets *),
-                           weir_visit_fn visit)
-{
-    count = wr_likely(count + kind->nrefs <= TARGETS)
-                ? add_targets(targets, count, object, kind->refs, kind->nrefs)
-                : add_many_targets(trace, targets, count, object, kind, deal);
-    if (wr_unlikely(kind->traverse != NULL))
-        kind->traverse(object, visit, trace);
-    return count;
-}
-
-WR_INLINE void note_all(struct wr_trace *trace, struct targets *targets, void *object, const struct wr_trace_kind *kind)
-{
-    targets->count = add_all(trace, targets, targets->count, object, kind, count_targets, note_visited);
-}
-
-/** The end of a line: deals with what is left, and writes down what has been seen. */
-static void sum_up(struct wr_trace *trace, uint32_t l, struct targets *targets, unsigned counted, uint32_t state)
-{
-    struct wr_line *line = &trace->line[l];
-    count_targets(trace, targets);
-    line->counted = (uint8_t)counted;
-    line->refs = (uint16_t)wr_min(targets->some, WR_REFS_MANY);
-    line->leaves = targets->out > 0;
-    line->special = state != 0;
-}
-
-/** Returns how many there are. */
-WR_INLINE unsigned count_objects(struct wr_trace *trace, uint32_t l, struct targets *targets, uint32_t *states,
-                                 ptrdiff_t ahead, bool shared)
+static struct blocks blocks_of(const struct wr_trace *trace, uint32_t l)
 {
     const struct wr_line *line = &trace->line[l];
-    const struct wr_trace_kind kind = trace->kind[line->kind];
-    struct wr_header *header = wr_typed_at(line->pool, line->first);
-    uint8_t *own = &trace->own[l << WR_LINE_SHIFT];
-    unsigned objects = line->objects, counted = 0, count = 0;
-    uint32_t state = 0;
-    for (unsigned i = 0; i < objects; i++, header = (struct wr_header *)(void *)((char *)header + kind.size)) {
-        __builtin_prefetch((char *)header + ahead);
+    const struct wr_trace_kind *kind = &trace->kind[line->kind];
+    return (struct blocks){.first = wr_typed_start(line->pool) + kind->first + (size_t)line->first * kind->size,
+                           .size = kind->size,
+                           .objects = line->objects,
+                           .own = &trace->own[l << WR_LINE_SHIFT]};
+}
+
+/** What a line's fields are seen to hold. */
+struct seen {
+    unsigned none;   /* NULL */
+    unsigned nobody; /* that, or what is not looked at */
+};
+
+/* What costs time is waiting for memory. So no loop over references branches on anything that has to be fetched, nobody
+ * could foretell it, and the processor runs ahead. The count of what an object refers to is fetched when its place is
+ * known, and changed when those of a batch of others have been fetched, too. */
+
+/** Places whose counts are being fetched. */
+struct batch {
+    unsigned count;
+    uint32_t place[WR_LINE];
+};
+
+static void count_batch(struct wr_trace *trace, struct batch *batch)
+{
+    uint8_t *found = trace->found;
+    for (unsigned i = 0, count = batch->count; i < count; i++)
+        count_place(trace, found, batch->place[i]);
+    batch->count = 0;
+}
+
+/** Finds what the field at `offset` of a line's objects refers to. pre: the batch is empty. */
+WR_INLINE void find_field(struct wr_trace *trace, const struct blocks *blocks, unsigned offset, struct batch *batch,
+                          struct seen *seen, bool full, bool far)
+{
+    const struct wr_trace_map map = trace->map; /* the compiler keeps in registers what cannot change */
+    const uint8_t *found = trace->found;
+    const char *field = blocks->first + sizeof(struct wr_header) + offset;
+    unsigned objects = blocks->objects, none = 0, nobody = 0, count = 0;
+    for (unsigned i = 0; i < objects; i++, field += blocks->size) {
+        if (!full && blocks->own[i] == 0)
+            continue;
+        void *other = *(void *const *)(const void *)field;
+        uint32_t place = wr_trace_near_place(map, other);
+        if (far && wr_unlikely(place == 0))
+            place = wr_trace_far_place(trace, other);
+        __builtin_prefetch(found + place, 1);
+        batch->place[count++] = place;
+        none += other == NULL;
+        nobody += place == 0;
+    }
+    batch->count = count;
+    seen->none += none;
+    seen->nobody += nobody;
+}
+
+/** Writes down the counts of a line's objects; returns how many there are. What lies `ahead` is fetched. */
+WR_INLINE unsigned write_counts(const struct blocks *blocks, uint8_t *own, ptrdiff_t ahead, uint32_t *states,
+                                bool shared)
+{
+    const char *at = blocks->first;
+    unsigned objects = blocks->objects, counted = 0;
+    uint32_t all = 0;
+    for (unsigned i = 0; i < objects; i++, at += blocks->size) {
+        const struct wr_header *header = (const struct wr_header *)(const void *)at;
+        __builtin_prefetch(at + ahead);
         unsigned refs = shared ? wr_count_shared(header) : wr_count_own(header);
         own[i] = (uint8_t)wr_min(refs, 255);
         if (refs == 0)
             continue;
         counted++;
-        state |= wr_state(header);
-        count = add_all(trace, targets, count, header + 1, &kind, count_targets, note_visited);
+        all |= wr_state(header);
     }
-    targets->count = count;
-    *states = state;
+    *states = all;
     return counted;
 }
 
-static void count_line(struct wr_trace *trace, uint32_t l)
+/** Counts what the objects of a line visit. */
+static void count_traversed(struct wr_trace *trace, const struct blocks *blocks,
+                            void (*traverse)(void *object, weir_visit_fn visit, void *arg))
 {
-    const struct wr_line *line = &trace->line[l], *next = &trace->line[l + 1 < trace->lines ? l + 1 : l];
-    char *here = (char *)wr_typed_at(line->pool, line->first),
-         *there = next->pool != NULL ? (char *)wr_typed_at(next->pool, next->first) : here;
-    struct targets targets;
-    uint32_t states;
-    targets.some = targets.out = 0;
-    unsigned counted = trace->shared ? count_objects(trace, l, &targets, &states, there - here, true)
-                                     : count_objects(trace, l, &targets, &states, there - here, false);
-    sum_up(trace, l, &targets, counted, states);
-    trace->visited += counted;
+    for (unsigned i = 0; i < blocks->objects; i++)
+        if (blocks->own[i] != 0)
+            traverse(blocks->first + i * blocks->size + sizeof(struct wr_header), count_visited, trace);
 }
 
-/** Of a large one. */
-static void note_big(struct wr_trace *trace, const struct wr_big *big)
+/** Counts what a line's objects refer to; what the last field does stays in one of the batches, the other is empty. */
+static void count_line(struct wr_trace *trace, uint32_t l, struct batch batch[2])
 {
-    const struct weir_type *type = big->type;
-    struct targets targets;
-    targets.count = targets.some = targets.out = 0;
-    struct wr_trace_kind kind = kind_of(type, 0, 0);
-    note_all(trace, &targets, big->object, &kind);
-    count_targets(trace, &targets);
+    struct wr_line *line = &trace->line[l];
+    uint32_t next = l + 1 < trace->lines ? l + 1 : l;
+    const struct wr_trace_kind *kind = &trace->kind[line->kind];
+    const struct blocks blocks = blocks_of(trace, l);
+    uint8_t *own = &trace->own[l << WR_LINE_SHIFT];
+    ptrdiff_t ahead = trace->line[next].pool != NULL ? blocks_of(trace, next).first - blocks.first : 0;
+    struct seen seen = {0, 0};
+    uint32_t states;
+    unsigned counted = trace->shared ? write_counts(&blocks, own, ahead, &states, true)
+                                     : write_counts(&blocks, own, ahead, &states, false);
+    for (unsigned i = 0; i < kind->nrefs; i++) {
+        struct batch *here = &batch[batch[0].count > 0], *before = &batch[batch[0].count == 0];
+        if (wr_unlikely(trace->far))
+            find_field(trace, &blocks, kind->refs[i], here, &seen, false, true);
+        else if (counted == blocks.objects)
+            find_field(trace, &blocks, kind->refs[i], here, &seen, true, false);
+        else
+            find_field(trace, &blocks, kind->refs[i], here, &seen, false, false);
+        count_batch(trace, before);
+    }
+    if (kind->traverse != NULL)
+        count_traversed(trace, &blocks, kind->traverse);
+    line->counted = (uint8_t)counted;
+    line->refs = (uint16_t)wr_min((size_t)kind->nrefs * counted - seen.none, (size_t)WR_REFS_MANY);
+    line->leaves = seen.nobody > seen.none;
+    line->special = states != 0;
+    trace->visited += counted;
 }
 
 static void count_bigs(struct wr_trace *trace, uint32_t l)
@@ -473,18 +493,22 @@ static void count_bigs(struct wr_trace *trace, uint32_t l)
         if (count == 0)
             continue;
         trace->visited++;
-        note_big(trace, big);
+        wr_object_visit(big->object, big->type, count_visited, trace);
     }
 }
 
 void wr_trace_count(struct wr_trace *trace, uint32_t from, uint32_t to)
 {
+    struct batch batch[2];
+    batch[0].count = batch[1].count = 0;
     for (uint32_t l = from; l < to && !trace->failed; l++) {
         if (trace->line[l].pool != NULL)
-            count_line(trace, l);
+            count_line(trace, l, batch);
         else if (l >= trace->big_line)
             count_bigs(trace, l);
     }
+    count_batch(trace, &batch[0]);
+    count_batch(trace, &batch[1]);
 }
 
 enum { REPORTS = 10 }; /* of a pass, and lines of each */
@@ -493,11 +517,8 @@ enum { REPORTS = 10 }; /* of a pass, and lines of each */
 
 static void queue_line(struct wr_trace *trace, uint32_t l)
 {
-    if (trace->waits[l] != 0)
-        return;
     trace->waits[l] = 1;
-    trace->ring[trace->ring_last] = l;
-    trace->ring_last = trace->ring_last + 1 == trace->lines ? 0 : trace->ring_last + 1;
+    trace->group[l >> WR_TRACE_GROUP_SHIFT] = 1;
 }
 
 static void count_type(void *object, void *arg)
@@ -536,35 +557,43 @@ static WR_COLD void report(struct wr_trace *trace, uint32_t place, uint64_t coun
     }
 }
 
-/** The colour of one object of which the bytes do not tell all. */
-static WR_NOINLINE enum wr_colour compare_exactly(struct wr_trace *trace, uint32_t place, unsigned held,
-                                                  unsigned *wrong)
+enum verdict { INSIDE, OUTSIDE, GONE };
+
+/** Whether somebody outside refers to an object of which the bytes do not tell all. */
+static WR_NOINLINE enum verdict compare_exactly(struct wr_trace *trace, uint32_t place, unsigned held, unsigned *wrong)
 {
     void *object = wr_trace_object(trace, place);
     uint64_t count = object != NULL ? count_of(trace, wr_header_of(object)) : 0, found = wr_trace_found(trace, place);
     if (count == 0)
-        return WR_BLACK;
+        return GONE;
     count -= held;
     if (count >= found)
-        return count > found ? WR_GREY : WR_WHITE;
+        return count > found ? OUTSIDE : INSIDE;
     if (++*wrong <= REPORTS)
         report(trace, place, count, found);
-    return WR_GREY;
+    return OUTSIDE;
+}
+
+/** Colours a line: those `outside` has are grey, those that are not `there` black. */
+WR_INLINE void colour_line(struct wr_trace *trace, uint32_t l, uint64_t there, uint64_t outside)
+{
+    trace->marked[l] = ~there | outside;
+    trace->looked[l] = ~there;
+    if (outside != 0)
+        queue_line(trace, l);
 }
 
 void wr_trace_guess(struct wr_trace *trace, uint32_t from, uint32_t to)
 {
     for (uint32_t l = from; l < to; l++) {
-        uint8_t *own = &trace->own[l << WR_LINE_SHIFT], *found = &trace->found[l << WR_LINE_SHIFT];
-        bool grey = false;
+        const uint8_t *own = &trace->own[l << WR_LINE_SHIFT], *found = &trace->found[l << WR_LINE_SHIFT];
+        uint64_t there = 0, outside = 0;
         for (unsigned i = 0; i < WR_LINE; i++) {
-            uint64_t count =
-                own[i] != 255 && trace->more_count == 0 ? found[i] : wr_trace_found(trace, (l << WR_LINE_SHIFT) + i);
-            found[i] = own[i] == 0 ? WR_BLACK : count < own[i] ? WR_GREY : WR_WHITE;
-            grey |= found[i] == WR_GREY;
+            uint64_t count = trace->line[l].more ? wr_trace_found(trace, (l << WR_LINE_SHIFT) + i) : found[i];
+            there |= (uint64_t)(own[i] > 0) << i;
+            outside |= (uint64_t)(own[i] > count) << i;
         }
-        if (grey)
-            queue_line(trace, l);
+        colour_line(trace, l, there, outside);
     }
 }
 
@@ -578,166 +607,254 @@ WR_INLINE BYTES load_bytes(const uint8_t *from)
     return result;
 }
 
-WR_INLINE bool any_byte(BYTES all)
+/** A bit for each of 16 bytes, which are 0 or 255. */
+WR_INLINE uint64_t bits_of(BYTES all)
 {
-    uint64_t half[2];
+    uint64_t half[2], bits = 0;
     memcpy(half, &all, sizeof half);
-    return (half[0] | half[1]) != 0;
+    for (unsigned i = 0; i < 2; i++) {
+        if (__BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__)
+            half[i] = __builtin_bswap64(half[i]);
+        bits |= ((half[i] & UINT64_C(0x0101010101010101)) * UINT64_C(0x0102040810204080) >> 56) << i * 8;
+    }
+    return bits;
 }
 
 /** Colours a line by its bytes alone; false if they do not tell all. */
-WR_INLINE bool compare_bytes(const uint8_t *own, uint8_t *found, bool *grey)
+WR_INLINE bool compare_bytes(struct wr_trace *trace, uint32_t l)
 {
-    BYTES colour[WR_LINE / sizeof(BYTES)], odd = {0}, greys = {0};
-    for (unsigned i = 0; i < WR_COUNT(colour); i++) {
-        BYTES count = load_bytes(own + i * sizeof(BYTES)), seen = load_bytes(found + i * sizeof(BYTES));
-        BYTES none = (BYTES)(count == 0), more = (BYTES)(count > seen), same = (BYTES)(count == seen);
-        odd |= ~(none | more | same) | (BYTES)(count == 255);
-        greys |= more;
-        colour[i] = none | (more & WR_GREY);
+    const uint8_t *own = &trace->own[l << WR_LINE_SHIFT], *found = &trace->found[l << WR_LINE_SHIFT];
+    uint64_t there = 0, outside = 0;
+    BYTES odd = {0};
+    for (unsigned i = 0; i < WR_LINE; i += sizeof(BYTES)) {
+        BYTES count = load_bytes(own + i), seen = load_bytes(found + i);
+        odd |= (BYTES)(count < seen) | (BYTES)(count == 255);
+        there |= bits_of((BYTES)(count != 0)) << i;
+        outside |= bits_of((BYTES)(count > seen)) << i;
     }
-    if (any_byte(odd))
+    if (bits_of(odd) != 0)
         return false;
-    memcpy(found, colour, sizeof colour);
-    *grey = any_byte(greys);
+    colour_line(trace, l, there, outside);
     return true;
+}
+
+static void compare_one_by_one(struct wr_trace *trace, uint32_t l, unsigned *wrong)
+{
+    uint64_t there = 0, outside = 0;
+    for (unsigned i = 0; i < WR_LINE; i++) {
+        uint32_t place = (l << WR_LINE_SHIFT) + i;
+        enum verdict verdict = trace->own[place] == 0 ? GONE : compare_exactly(trace, place, 0, wrong);
+        there |= (uint64_t)(verdict != GONE) << i;
+        outside |= (uint64_t)(verdict == OUTSIDE) << i;
+    }
+    colour_line(trace, l, there, outside);
 }
 
 unsigned wr_trace_compare(struct wr_trace *trace, uint32_t from, uint32_t to)
 {
     unsigned wrong = 0;
-    for (uint32_t l = from; l < to; l++) {
-        uint8_t *own = &trace->own[l << WR_LINE_SHIFT], *found = &trace->found[l << WR_LINE_SHIFT];
-        bool grey = false;
-        if (trace->more_count > 0 || !compare_bytes(own, found, &grey))
-            for (unsigned i = 0; i < WR_LINE; i++) {
-                uint32_t place = (l << WR_LINE_SHIFT) + i;
-                found[i] = own[i] == 0 ? WR_BLACK : (uint8_t)compare_exactly(trace, place, 0, &wrong);
-                grey |= found[i] == WR_GREY;
-            }
-        if (grey)
-            queue_line(trace, l);
-    }
+    for (uint32_t l = from; l < to; l++)
+        if (trace->line[l].more || !compare_bytes(trace, l))
+            compare_one_by_one(trace, l, &wrong);
     return wrong;
 }
 
 /* ---- marking ----------------------------------------------------------------------------------------------------- */
 
-/* What waits to be looked into is found by its line: lines with grey objects are in a ring, each once. Where many are
- * grey, as in a graph without order, a line has gathered some by the time its turn comes, and they lie side by side.
+/* What waits to be looked into is found by its line, and lines are gone through in the order of memory, again and
+ * again, until none waits. Where many objects are grey, as in a graph without order, a line has gathered some by the
+ * time its turn comes, and they lie side by side. A group of lines in which none waits is passed by, so that it takes
+ * no longer where each object leads to one other.
  *
- * What costs time is waiting for memory. So the lines whose turn comes next are taken off the ring some steps ahead,
- * and their grey objects fetched into the cache; the idea of a short queue between what is known to be needed and its
- * use is that of C.-Y. Cher, A. Hosking and T. Vijaykumar, "Software prefetching for mark-sweep garbage collection",
- * 2004. And nothing branches on a colour, which nobody can foretell: the processor runs ahead over many references and
- * fetches what it misses for all of them at once. */
+ * The lines whose turn comes next are found some steps ahead, and their grey objects fetched into the cache; the idea
+ * of a short queue between what is known to be needed and its use is that of C.-Y. Cher, A. Hosking and T. Vijaykumar,
+ * "Software prefetching for mark-sweep garbage collection", 2004. */
 
-/** White objects become grey, their lines wait. Up to TARGETS. */
-static void reach(struct wr_trace *trace, const uint32_t *place, unsigned count)
+/** What is at a place becomes grey, unless it is black. A store costs less than to look whether it is needed. Returns
+ *  the line. */
+WR_INLINE uint32_t reach(uint64_t *marked, uint8_t *waits, uint8_t *group, uint32_t place)
 {
-    uint8_t *found = trace->found, *waits = trace->waits; /* bytes could be any field, for all the compiler knows */
-    uint32_t *ring = trace->ring, last = trace->ring_last;
-    for (const uint32_t *end = place + count; place < end; place++) {
-        uint32_t l = *place >> WR_LINE_SHIFT;
-        uint8_t colour = found[*place], waited = waits[l], white = colour < WR_GREY;
-        found[*place] = white ? WR_GREY : colour;
-        waits[l] = waited | white;
-        ring[last] = l;
-        last += white & ~waited;
-    }
-    if (last >= trace->lines) { /* the ring's end comes behind, so that this loop need not look for it */
-        last -= trace->lines;
-        memcpy(ring, ring + trace->lines, last * sizeof *ring);
-    }
-    trace->ring_last = last;
+    uint32_t l = place >> WR_LINE_SHIFT;
+    marked[l] |= UINT64_C(1) << (place & (WR_LINE - 1));
+    waits[l] = 1;
+    group[l >> WR_TRACE_GROUP_SHIFT] = 1;
+    return l;
 }
 
-static void reach_targets(struct wr_trace *trace, struct targets *targets)
+static void reach_visited(void *object, void *arg)
 {
-    unsigned count = targets->count;
-    find_places(trace, targets);
-    reach(trace, targets->place, count);
+    struct wr_trace *trace = arg;
+    uint32_t l = reach(trace->marked, trace->waits, trace->group, wr_trace_place(trace, object));
+    trace->hint = l != 0 ? l : trace->hint;
 }
 
-static void reach_visited(void *object, void *trace)
+/** Index of the first of bytes [from, to) that is not 0; `to` if all are. pre: `to` is a multiple of 8. */
+WR_INLINE size_t find_set(const uint8_t *set, size_t from, size_t to)
 {
-    uint32_t place = wr_trace_place(trace, object);
-    reach(trace, &place, 1);
+    for (size_t at = from & ~(size_t)7; at < to; at += 8) {
+        uint64_t word;
+        memcpy(&word, set + at, sizeof word);
+        if (__BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__)
+            word = __builtin_bswap64(word);
+        if (at < from)
+            word &= ~UINT64_C(0) << (from - at) * 8;
+        if (word != 0)
+            return at + wr_bits_first(word) / 8;
+    }
+    return to;
+}
+
+/** Takes the next line that waits; false if none does. */
+static bool take_line(struct wr_trace *trace, uint32_t *line)
+{
+    const size_t groups = wr_round_up(trace->groups, 8);
+    size_t l = trace->next, g = l >> WR_TRACE_GROUP_SHIFT;
+    for (;;) {
+        size_t end = (g + 1) << WR_TRACE_GROUP_SHIFT;
+        l = find_set(trace->waits, l, end);
+        if (l < end)
+            break;
+        g = find_set(trace->group, g + 1, groups);
+        if (g == groups && (g = find_set(trace->group, 0, groups)) == groups)
+            return false;
+        trace->group[g] = 0;
+        l = g << WR_TRACE_GROUP_SHIFT;
+    }
+    trace->waits[l] = 0;
+    trace->next = (uint32_t)l + 1;
+    *line = (uint32_t)l;
+    return true;
 }
 
 /** Objects of a line that are about to be looked into. */
 struct ahead {
-    struct wr_header *first; /* NULL: of a line of large objects, or its pool has gone */
-    uint64_t objects;        /* a bit each */
+    char *first;      /* NULL: of a line of large objects, or its pool has gone */
+    uint64_t objects; /* a bit each */
     uint32_t line, kind;
 };
 
-/** Grey ones of 8 objects become black; a bit each for those that were. */
-WR_INLINE uint64_t blacken_grey(uint8_t *found)
+/** Grey objects of a line, which become black. */
+WR_INLINE uint64_t blacken_grey(struct wr_trace *trace, uint32_t l)
 {
-    uint64_t word;
-    memcpy(&word, found, sizeof word);
-    uint64_t grey = word >> 7 & ~word & UINT64_C(0x0101010101010101); /* of the three colours, it alone is 1xxxxxx0 */
-    word |= grey;
-    memcpy(found, &word, sizeof word);
-    if (__BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__)
-        grey = __builtin_bswap64(grey);
-    return grey * UINT64_C(0x0102040810204080) >> 56;
+    uint64_t grey = trace->marked[l] & ~trace->looked[l];
+    trace->looked[l] |= grey;
+    return grey;
 }
 
-/** Takes the next line off the ring: its grey objects become black, and are fetched. */
-WR_INLINE void take_ahead(struct wr_trace *trace, struct ahead *ahead)
+/** Has grey objects of a line fetched. */
+WR_INLINE void fetch(struct wr_trace *trace, struct ahead *ahead, uint32_t l, uint64_t grey)
 {
-    uint32_t l = trace->ring[trace->ring_first];
-    const struct wr_line *line = &trace->line[l];
-    uint8_t *found = &trace->found[l << WR_LINE_SHIFT];
-    uint64_t grey = 0;
-    trace->ring_first = trace->ring_first + 1 == trace->lines ? 0 : trace->ring_first + 1;
-    trace->waits[l] = 0;
-    for (unsigned i = 0; i < WR_LINE; i += 8)
-        grey |= blacken_grey(found + i) << i;
-    *ahead = (struct ahead){.line = l, .objects = grey};
-    if (line->pool == NULL)
+    *ahead = (struct ahead){.line = l, .kind = trace->line[l].kind, .objects = grey};
+    if (trace->line[l].pool == NULL)
         return;
-    size_t size = trace->kind[line->kind].size;
-    char *first = wr_typed_start(line->pool) + trace->kind[line->kind].first + (size_t)line->first * size;
-    ahead->kind = line->kind;
-    ahead->first = (struct wr_header *)(void *)first;
+    struct blocks blocks = blocks_of(trace, l);
+    ahead->first = blocks.first;
     for (uint64_t left = grey; left != 0; left &= left - 1)
-        __builtin_prefetch(first + wr_bits_first(left) * size);
+        __builtin_prefetch(blocks.first + wr_bits_first(left) * blocks.size);
 }
 
-static void look_into_big(struct wr_trace *trace, struct targets *targets, uint32_t place)
+/** Takes the next line with grey objects: they become black, and are fetched. False if there is none. */
+static bool take_ahead(struct wr_trace *trace, struct ahead *ahead)
 {
-    const struct wr_big *big = place >> WR_LINE_SHIFT >= trace->big_line ? wr_trace_big(trace, place) : NULL;
-    if (big == NULL || count_of(trace, wr_header_of(big->object)) == 0)
-        return;
-    struct wr_trace_kind kind = kind_of(big->type, 0, 0);
-    targets->count = add_all(trace, targets, targets->count, big->object, &kind, reach_targets, reach_visited);
+    uint64_t grey;
+    uint32_t l;
+    do {
+        if (!take_line(trace, &l))
+            return false;
+        grey = blacken_grey(trace, l);
+    } while (grey == 0);
+    fetch(trace, ahead, l, grey);
+    return true;
 }
 
-static unsigned look_ahead_at_bigs(struct wr_trace *trace, struct targets *targets, const struct ahead *ahead)
+/** The same for the line where the last reference leads. */
+static bool take_hint(struct wr_trace *trace, struct ahead *ahead)
+{
+    uint64_t grey = blacken_grey(trace, trace->hint);
+    if (grey == 0)
+        return false;
+    trace->waits[trace->hint] = 0;
+    fetch(trace, ahead, trace->hint, grey);
+    return true;
+}
+
+static unsigned look_into_bigs(struct wr_trace *trace, const struct ahead *ahead)
 {
     unsigned done = 1;
-    for (uint64_t left = ahead->objects; left != 0; left &= left - 1, done++)
-        look_into_big(trace, targets, (ahead->line << WR_LINE_SHIFT) + wr_bits_first(left));
+    for (uint64_t left = ahead->objects; left != 0; left &= left - 1, done++) {
+        const struct wr_big *big = ahead->line >= trace->big_line
+                                       ? wr_trace_big(trace, (ahead->line << WR_LINE_SHIFT) + wr_bits_first(left))
+                                       : NULL;
+        if (big != NULL && count_of(trace, wr_header_of(big->object)) > 0)
+            wr_object_visit(big->object, big->type, reach_visited, trace);
+    }
     return done;
 }
 
-/** Looks into them. What the program has released since it became grey is left alone. */
-WR_INLINE unsigned look_ahead(struct wr_trace *trace, struct targets *targets, const struct ahead *ahead)
+/** Looks into objects of a kind with `nrefs` fields, and returns how many, and one. What the program has released since
+ *  it became grey is left alone. */
+WR_INLINE unsigned look_into(struct wr_trace *trace, const struct ahead *ahead, unsigned nrefs, bool far)
 {
-    const struct wr_trace_kind kind = trace->kind[ahead->kind];
-    unsigned done = 1, count = targets->count;
-    if (wr_unlikely(ahead->first == NULL))
-        return look_ahead_at_bigs(trace, targets, ahead);
+    const struct wr_trace_map map = trace->map;
+    uint64_t *marked = trace->marked;
+    uint8_t *waits = trace->waits, *group = trace->group;
+    const struct wr_trace_kind *kind = &trace->kind[ahead->kind];
+    const uint16_t *refs = kind->refs;
+    size_t size = kind->size;
+    unsigned done = 1;
+    uint32_t hint = trace->hint;
     for (uint64_t left = ahead->objects; left != 0; left &= left - 1, done++) {
-        char *at = (char *)ahead->first + wr_bits_first(left) * (size_t)kind.size;
-        struct wr_header *header = (struct wr_header *)(void *)at;
-        if (wr_likely(count_of(trace, header) > 0))
-            count = add_all(trace, targets, count, wr_object_of(header), &kind, reach_targets, reach_visited);
+        const char *at = ahead->first + wr_bits_first(left) * size;
+        const struct wr_header *header = (const struct wr_header *)(const void *)at;
+        if (wr_unlikely(wr_count(header) <= 0) && count_of(trace, header) == 0)
+            continue;
+        for (unsigned i = 0; i < nrefs; i++) {
+            void *other = *(void *const *)(const void *)(at + sizeof *header + refs[i]);
+            uint32_t place = wr_trace_near_place(map, other);
+            if (far && wr_unlikely(place == 0))
+                place = wr_trace_far_place(trace, other);
+            uint32_t l = reach(marked, waits, group, place);
+            hint = l != 0 ? l : hint;
+        }
     }
-    targets->count = count;
+    trace->hint = hint;
+    return done;
+}
+
+/** The same for what the type's function visits. */
+static void look_by_visits(struct wr_trace *trace, const struct ahead *ahead)
+{
+    const struct wr_trace_kind *kind = &trace->kind[ahead->kind];
+    for (uint64_t left = ahead->objects; left != 0; left &= left - 1) {
+        char *at = ahead->first + wr_bits_first(left) * (size_t)kind->size;
+        if (count_of(trace, (struct wr_header *)(void *)at) > 0)
+            kind->traverse(at + sizeof(struct wr_header), reach_visited, trace);
+    }
+}
+
+/** Looks into objects of a line once; returns about how many. */
+static unsigned look_once(struct wr_trace *trace, const struct ahead *ahead)
+{
+    const struct wr_trace_kind *kind = &trace->kind[ahead->kind];
+    if (wr_unlikely(ahead->first == NULL))
+        return look_into_bigs(trace, ahead);
+    if (kind->traverse != NULL)
+        look_by_visits(trace, ahead);
+    if (wr_unlikely(trace->far))
+        return look_into(trace, ahead, kind->nrefs, true);
+    if (kind->nrefs == 2) /* for what is frequent the compiler makes a loop of its own */
+        return look_into(trace, ahead, 2, false);
+    return look_into(trace, ahead, kind->nrefs, false);
+}
+
+/** Looks into objects of a line, and those that they lead to in the line itself. */
+static unsigned look_ahead(struct wr_trace *trace, struct ahead *ahead)
+{
+    unsigned done = 0;
+    do {
+        done += look_once(trace, ahead);
+        ahead->objects = blacken_grey(trace, ahead->line);
+    } while (ahead->objects != 0);
     return done;
 }
 
@@ -746,21 +863,18 @@ bool wr_trace_mark(struct wr_trace *trace, size_t most)
     struct ahead ahead[WR_TRACE_AHEAD];
     size_t done = 0;
     unsigned first = 0, last = 0; /* they only grow */
-    struct targets targets;
-    targets.count = 0;
     /* Nothing is ahead in the end: what the program does before this goes on may concern those objects. */
     for (;;) {
-        bool more = done < most && trace->ring_first != trace->ring_last;
-        if (more && last - first < WR_TRACE_AHEAD)
-            take_ahead(trace, &ahead[last++ % WR_TRACE_AHEAD]);
-        else if (first != last)
-            done += look_ahead(trace, &targets, &ahead[first++ % WR_TRACE_AHEAD]);
-        else if (targets.count > 0)
-            reach_targets(trace, &targets);
-        else
-            return trace->ring_first != trace->ring_last;
-        if (targets.count >= TARGETS / 2)
-            reach_targets(trace, &targets);
+        if (done < most && first == last && take_hint(trace, &ahead[last % WR_TRACE_AHEAD])) {
+            last++; /* perhaps all is one list: then it is followed, and nothing looked for */
+            done += look_ahead(trace, &ahead[first++ % WR_TRACE_AHEAD]);
+        } else if (done < most && last - first < WR_TRACE_AHEAD && take_ahead(trace, &ahead[last % WR_TRACE_AHEAD])) {
+            last++;
+        } else if (first != last) {
+            done += look_ahead(trace, &ahead[first++ % WR_TRACE_AHEAD]);
+        } else {
+            return done >= most;
+        }
     }
 }
 
@@ -777,32 +891,58 @@ void wr_trace_list_white(struct wr_trace *trace, uint32_t from, uint32_t to)
     }
 }
 
-/** The white objects of a line are counted again; those that have gone become black. Some have been found already. */
+/** One more reference to an object, if it is white. Returns whether it is looked at. */
+static bool recount(struct wr_trace *trace, const void *object)
+{
+    uint32_t place = wr_trace_place(trace, object);
+    if (wr_trace_is_white(trace, place))
+        count_place(trace, trace->found, place);
+    return place != 0;
+}
+
+static void recount_visited(void *object, void *trace) { recount(trace, object); }
+
+/** Counts what an object refers to again. */
+static void recount_object(struct wr_trace *trace, struct wr_line *line, void *object, const struct weir_type *type)
+{
+    for (unsigned i = 0; i < type->nrefs; i++) {
+        const void *other = *(void *const *)(const void *)((const char *)object + type->refs[i]);
+        if (other == NULL)
+            continue;
+        line->leaves |= !recount(trace, other);
+        line->refs += line->refs < WR_REFS_MANY;
+    }
+    if (type->traverse != NULL)
+        type->traverse(object, recount_visited, trace);
+}
+
+static void forget_found(struct wr_trace *trace, uint32_t l, void *arg WR_UNUSED)
+{
+    struct wr_line *line = &trace->line[l];
+    memset(&trace->found[l << WR_LINE_SHIFT], 0, WR_LINE);
+    line->counted = 0;
+    line->refs = 0;
+    line->leaves = line->special = line->more = false;
+}
+
+/** The white objects of a line are counted again; those that have gone become black. */
 static void recount_line(struct wr_trace *trace, uint32_t l, void *arg WR_UNUSED)
 {
-    const struct wr_line *line = &trace->line[l];
-    struct targets targets;
-    uint32_t state = 0;
-    unsigned counted = 0;
-    targets.count = targets.some = targets.out = 0;
-    for (unsigned i = 0; i < line->objects; i++) {
-        uint32_t place = (l << WR_LINE_SHIFT) + i;
-        if (trace->found[place] >= WR_COUNTS || trace->own[place] == 0)
-            continue;
+    struct wr_line *line = &trace->line[l];
+    for (uint64_t white = wr_trace_white_of(trace, l); white != 0; white &= white - 1) {
+        uint32_t place = (l << WR_LINE_SHIFT) + wr_bits_first(white);
         void *object = wr_trace_object(trace, place);
         unsigned count = object != NULL ? count_of(trace, wr_header_of(object)) : 0;
         trace->own[place] = (uint8_t)wr_min(count, 255);
         if (count == 0) {
-            trace->found[place] = WR_BLACK;
-        } else if (line->pool != NULL) {
-            counted++;
-            state |= wr_state(wr_header_of(object));
-            note_all(trace, &targets, object, &trace->kind[line->kind]);
-        } else {
-            note_big(trace, wr_trace_big(trace, place));
+            trace->marked[l] |= white & -white;
+            trace->looked[l] |= white & -white;
+            continue;
         }
+        line->counted++;
+        line->special |= wr_state(wr_header_of(object)) != 0;
+        recount_object(trace, line, object, wr_trace_type(trace, place));
     }
-    sum_up(trace, l, &targets, counted, state);
 }
 
 void wr_trace_recount(struct wr_trace *trace)
@@ -810,6 +950,7 @@ void wr_trace_recount(struct wr_trace *trace)
     trace->more_count = 0;
     if (trace->more_room > 0)
         memset(trace->more, 0, trace->more_room * sizeof *trace->more);
+    wr_trace_white_lines(trace, forget_found, NULL);
     wr_trace_white_lines(trace, recount_line, NULL);
 }
 
@@ -820,17 +961,16 @@ struct comparison {
 static void compare_again(struct wr_trace *trace, uint32_t l, void *arg)
 {
     struct comparison *comparison = arg;
-    uint8_t *own = &trace->own[l << WR_LINE_SHIFT], *found = &trace->found[l << WR_LINE_SHIFT];
-    bool grey = false;
-    for (unsigned i = 0; i < WR_LINE; i++) {
-        if (own[i] == 0)
-            found[i] = WR_BLACK;
-        if (found[i] == WR_BLACK)
-            continue;
-        found[i] = (uint8_t)compare_exactly(trace, (l << WR_LINE_SHIFT) + i, comparison->held, &comparison->wrong);
-        grey |= found[i] == WR_GREY;
+    uint64_t gone = 0, outside = 0;
+    for (uint64_t white = wr_trace_white_of(trace, l); white != 0; white &= white - 1) {
+        enum verdict verdict =
+            compare_exactly(trace, (l << WR_LINE_SHIFT) + wr_bits_first(white), comparison->held, &comparison->wrong);
+        gone |= verdict == GONE ? white & -white : 0;
+        outside |= verdict == OUTSIDE ? white & -white : 0;
     }
-    if (grey)
+    trace->marked[l] |= gone | outside;
+    trace->looked[l] |= gone;
+    if (outside != 0)
         queue_line(trace, l);
 }
 

@@ -2,9 +2,11 @@
  * The collector's notes on the objects that a pass looks at, and the two questions it asks: which of them does nobody
  * but they themselves refer to, and what do the others reach?
  *
- * Each object has a byte in each of two dense arrays, and no page of objects is written to. Pools get lines of 64 bytes
- * of both, so an object's place follows from its page's line and its number in the page. `own` is its count when it
- * was looked at, `found` the references from others of them that were found; then, in the same byte, its colour.
+ * Each object has a byte in each of two dense arrays, and a bit in each of two others, and no page of objects is
+ * written to. Pools get lines of 64 objects, so an object's place follows from its page's line and its number in the
+ * page. `own` is its count when it was looked at, `found` the references from others of them that were found. Then it
+ * is white (no bit: nobody outside refers to it, and nothing that is known to live), grey (`marked`: it lives, and what
+ * it refers to has not been looked at) or black (`looked`, too: that has been, or there is nothing to look at).
  *
  * What is written down may be outdated by the time it is used, when weir_gc_poll() goes on after the program has run: a
  * pool that has gone is struck out (wr_trace_forget), an object that has gone, or come, is noticed when it is to be
@@ -15,14 +17,6 @@
 #include "object/domain.h"
 
 enum { WR_LINE_SHIFT = 6, WR_LINE = 1 << WR_LINE_SHIFT };
-
-/** What `found` says of an object once all references have been found. */
-enum wr_colour {
-    WR_WHITE = 0,    /* nobody outside refers to it, and nothing that is known to live */
-    WR_COUNTS = 254, /* below: a count (while counting). Counts that reach this go on in the table `more` */
-    WR_GREY = 254,   /* lives; what it refers to has not been looked at */
-    WR_BLACK = 255,  /* lives, or is nothing to look at */
-};
 
 /** 64 objects of a pool, or large ones. */
 struct wr_line {
@@ -36,6 +30,7 @@ struct wr_line {
     uint16_t refs;   /* fields of the types' tables that are not NULL; REFS_MANY: as many or more */
     bool leaves;     /* one of those leads to what is not looked at */
     bool special;    /* an object's state is not 0 */
+    bool more;       /* `found` does not tell all of an object: the table `more` goes on */
 };
 
 enum { WR_REFS_MANY = UINT16_MAX };
@@ -50,50 +45,60 @@ struct wr_trace_kind {
 };
 
 /** For each page of an arena: the place of its pool's first object. 0: it is not looked at. An object's place follows
- *  from that and its address, by memory that is small enough to stay near the processor; descriptors of pools are not.
- *  All pages of what is not among the arenas are page[0] to page[WR_ARENA_PAGES - 1], which are 0. */
+ *  from that and its address, by memory that is small enough to stay near the processor; descriptors of pools are
+ *  not. */
 struct wr_trace_page {
     uint32_t first;
     uint32_t inverse; /* offset in the page / size of a block == offset * inverse >> 32 */
 };
 
-/** An arena; open addressing by its number, address >> WR_ARENA_SHIFT. Those that lie side by side do not collide. */
-struct wr_trace_arena {
-    uintptr_t number; /* 0: none */
-    uint32_t page;    /* index of its first page */
+/** Leads from an address to its page's entry, for all that is near the lowest arena. */
+struct wr_trace_map {
+    uintptr_t base; /* address of what page[0] is of */
+    size_t pages;
+    struct wr_trace_page *page; /* page[pages], which is of all other addresses, is 0 */
 };
 
-/** Most arenas, from the lowest one's address up, for which a row leads to their pages; others are searched for. */
-enum { WR_TRACE_ROWS = 1 << 14 };
+/** An arena that is not near; open addressing by its number, address >> WR_ARENA_SHIFT. */
+struct wr_trace_arena {
+    uintptr_t number;           /* 0: none */
+    struct wr_trace_page *page; /* WR_ARENA_PAGES of them */
+};
 
-enum { WR_TRACE_AHEAD = 4 }; /* lines that are fetched before they are looked into */
+enum { WR_TRACE_NEAR = 1 << 14 }; /* most arenas, from the lowest one's address up, that are near: 64 GiB */
+
+enum {
+    WR_TRACE_AHEAD = 4, /* lines that are fetched before they are looked into */
+    WR_TRACE_GROUP_SHIFT = 8,
+    WR_TRACE_GROUP = 1 << WR_TRACE_GROUP_SHIFT, /* lines */
+};
 
 struct wr_trace {
-    uint8_t *own, *found; /* by place */
-    struct wr_line *line; /* [0] is none */
-    struct wr_big **big;  /* by place, less that of the first */
+    uint8_t *own, *found;      /* by place */
+    uint64_t *marked, *looked; /* by line, a bit for each object. All of line 0, the places of nothing, are set */
+    struct wr_line *line;      /* [0] is none */
+    struct wr_big **big;       /* by place, less that of the first */
     struct wr_trace_kind *kind;
-    struct wr_trace_page *page; /* of all arenas */
+    struct wr_trace_map map;
     struct wr_trace_arena *arena;
+    struct wr_trace_page *far_page; /* of those arenas */
     uint32_t arenas, arena_mask;
-    uintptr_t base; /* address of the arena of row[0] */
-    uint32_t *row;  /* indices of first pages; row[rows], of what lies elsewhere, is 0 */
-    uint32_t rows;
-    bool far; /* there are large objects, or arenas without a row */
+    bool far; /* there are such arenas, or large objects */
     uint32_t lines, big_line, bigs;
     size_t size;  /* of all this, in bytes */
     bool mapped;  /* it has a mapping of its own */
+    size_t apart; /* bytes of map.page if that has a mapping of its own, too; else 0 */
     bool shared;  /* of shared objects, by their counts */
     bool failed;  /* memory was short */
     bool partial; /* there may be more pools than were wanted */
     uint64_t visited;
 
-    uint32_t *ring; /* lines with grey objects, each once, ring_first to ring_last; room for all, and a batch */
-    uint32_t ring_first, ring_last;
-    uint8_t *waits;  /* for each line: 1 if it is in the ring */
-    uint64_t *white; /* a bit for each: it has white objects, or had when nothing was grey any more */
-    size_t whites;   /* objects white then */
-    struct wr_more { /* what `found` could not hold; open addressing */
+    uint8_t *waits, *group; /* for each line, and for each WR_TRACE_GROUP: 1 if it may have grey objects */
+    uint32_t groups;
+    uint32_t next, hint; /* lines: the one to look at next, and where the last reference that was looked at leads */
+    uint64_t *white;     /* a bit for each: it has white objects, or had when nothing was grey any more */
+    size_t whites;       /* objects white then */
+    struct wr_more {     /* what `found` could not hold; open addressing */
         uint32_t place, count;
     } * more;
     size_t more_room, more_count;
@@ -145,34 +150,30 @@ WR_INLINE const struct weir_type *wr_trace_type(const struct wr_trace *trace, ui
     return wr_likely(line->pool != NULL) ? wr_kind_type(line->pool->kind) : wr_trace_big(trace, place)->type;
 }
 
-/** As wr_trace_place_of(), of what the rows do not lead to. */
-uint32_t wr_trace_far_place(const struct wr_trace *trace, const struct wr_header *header);
+/** The place of an object that is not near, or large; 0 if it is not among them, or NULL. */
+uint32_t wr_trace_far_place(const struct wr_trace *trace, const void *object);
 
-/** The place of a header in the page that is number `index` of all. */
-WR_INLINE uint32_t wr_trace_page_place(const struct wr_trace *trace, size_t index, const struct wr_header *header)
+WR_INLINE uint32_t wr_trace_page_place(struct wr_trace_page page, uintptr_t header)
 {
-    struct wr_trace_page page = trace->page[index];
-    uint64_t offset = (uintptr_t)header & (WR_PAGE_SIZE - 1);
-    return page.first + (uint32_t)(offset * page.inverse >> 32);
+    return page.first + (uint32_t)((header & (WR_PAGE_SIZE - 1)) * page.inverse >> 32);
 }
 
-/** The place of an object, 0 if it is not among them. pre: it is one. */
-WR_INLINE uint32_t wr_trace_place_of(const struct wr_trace *trace, const void *object)
+/** The place of an object that is near; 0 of all others, and of NULL. */
+WR_INLINE uint32_t wr_trace_near_place(struct wr_trace_map map, const void *object)
 {
-    const struct wr_header *header = wr_header_of(object);
-    size_t row = ((uintptr_t)header - trace->base) >> WR_ARENA_SHIFT, rows = trace->rows;
-    uint32_t page = trace->row[row < rows ? row : rows];
-    uint32_t place = wr_trace_page_place(trace, page + wr_arena_page(header), header);
-    return wr_likely(place != 0 || !trace->far) ? place : wr_trace_far_place(trace, header);
+    uintptr_t offset = (uintptr_t)wr_header_of(object) - map.base;
+    size_t index = offset >> WR_PAGE_SHIFT, pages = map.pages;
+    return wr_trace_page_place(map.page[index < pages ? index : pages], offset);
 }
 
-/** The same; 0 of NULL. */
+/** The place of an object, 0 if it is not among them, or NULL. */
 WR_INLINE uint32_t wr_trace_place(const struct wr_trace *trace, const void *object)
 {
-    return object != NULL ? wr_trace_place_of(trace, object) : 0;
+    uint32_t place = wr_trace_near_place(trace->map, object);
+    return wr_likely(place != 0 || !trace->far) ? place : wr_trace_far_place(trace, object);
 }
 
-/** References to the object at a place that have been found. pre: nothing has been coloured yet. */
+/** References to the object at a place that have been found. */
 uint64_t wr_trace_found(const struct wr_trace *trace, uint32_t place);
 
 /** Counts what objects of lines [from, to) refer to. */
@@ -198,27 +199,12 @@ void wr_trace_recount(struct wr_trace *trace);
 /** Then, as wr_trace_compare(): `held` references to each are the pass's own. What was black stays so. */
 unsigned wr_trace_compare_again(struct wr_trace *trace, unsigned held);
 
-/** Which of 8 colours are `colour`, a bit each. */
-WR_INLINE uint64_t wr_trace_find(const uint8_t *found, enum wr_colour colour)
-{
-    const uint64_t ones = UINT64_C(0x0101010101010101), low = ones * 0x7f;
-    uint64_t word;
-    __builtin_memcpy(&word, found, sizeof word);
-    word ^= ones * colour;
-    word = ~(((word & low) + low) | word | low); /* the high bit of each byte that is 0 */
-    if (__BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__)
-        word = __builtin_bswap64(word);
-    return (word >> 7) * UINT64_C(0x0102040810204080) >> 56;
-}
-
 /** Which objects of a line are white, a bit each. */
-WR_INLINE uint64_t wr_trace_white_of(const struct wr_trace *trace, uint32_t l)
+WR_INLINE uint64_t wr_trace_white_of(const struct wr_trace *trace, uint32_t l) { return ~trace->marked[l]; }
+
+WR_INLINE bool wr_trace_is_white(const struct wr_trace *trace, uint32_t place)
 {
-    const uint8_t *found = &trace->found[l << WR_LINE_SHIFT];
-    uint64_t white = 0;
-    for (unsigned i = 0; i < WR_LINE; i += 8)
-        white |= wr_trace_find(found + i, WR_WHITE) << i;
-    return white & wr_bits_run(0, trace->line[l].objects);
+    return (trace->marked[place >> WR_LINE_SHIFT] >> (place & (WR_LINE - 1)) & 1) == 0;
 }
 
 /** Calls fn for each line. */

@@ -286,7 +286,8 @@ def _():
     for one in found["objects"] + found["containers"]:
         figures.setdefault(one["program"], {}).update(one["figures"])
     expect({"pair", "pair-shared", "trees", "binary-trees", "gcbench", "full-live", "full-dead", "churn",
-            "pauses-longest", "full-peak", "full-rest", "vec-push", "map-find", "set-add", "deque-queue"}
+            "pauses-longest", "pauses-busiest", "full-peak", "full-rest", "vec-push", "map-find", "set-add",
+            "deque-queue"}
            <= set(figures["Weir"]), f"Weir has {sorted(figures['Weir'])}")
     expect(all(value >= 0 for name, value in figures["Weir"].items() if not name.endswith(("peak", "rest"))),
            f"{figures['Weir']}")
