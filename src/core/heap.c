@@ -398,7 +398,8 @@ static WR_NOINLINE bool settle_due(struct wr_heap *heap)
     return full;
 }
 
-void wr_heap_settle(struct wr_pool *pool, void *block)
+/** Puts a claimed pool onto its heap's list, for settle_due(); returns the heap. pre: as wr_heap_settle(). */
+static struct wr_heap *note_due(struct wr_pool *pool, void *block)
 {
     struct wr_heap *heap = atomic_load_explicit(&wr_pool_span(pool)->heap, memory_order_relaxed);
     void *first = atomic_load_explicit(&heap->due, memory_order_relaxed);
@@ -406,13 +407,18 @@ void wr_heap_settle(struct wr_pool *pool, void *block)
         lock(heap);
         settle(heap, pool);
         unlock_and_check(heap);
-        return;
+        return heap;
     }
     do
         *due_link(block) = first;
     while (
         !atomic_compare_exchange_weak_explicit(&heap->due, &first, block, memory_order_seq_cst, memory_order_relaxed));
-    if (settle_due(heap))
+    return heap;
+}
+
+void wr_heap_settle(struct wr_pool *pool, void *block)
+{
+    if (settle_due(note_due(pool, block)))
         wr_purge_check();
 }
 
@@ -1083,14 +1089,44 @@ bool wr_heap_stash_medium(struct wr_heap *heap, struct wr_span *span, void *bloc
 
 /* ---- frees into other heaps -------------------------------------------------------------------------------------- */
 
-/* A parcel's blocks still count as live in their pool, so the pool stays while the parcel waits. */
+/* A parcel's blocks still count as live in their pool, so the pool stays while the parcel waits. One that has to make
+ * room is shut and waits for others: a push is a compare-and-swap, which lets nothing that the program does afterwards
+ * begin before all that it did is done. Where blocks of many pools are freed in no order, the cache misses of one free
+ * would have to end before those of the next begin. */
 
-static void deliver(struct wr_parcel *parcel)
+/** Pushes a parcel. NULL, or the heap in which a claimed pool waits to be settled. */
+static struct wr_heap *push_parcel(struct wr_parcel *parcel)
 {
     struct wr_pool *pool = parcel->pool;
     parcel->pool = NULL;
-    if (pool != NULL && wr_pool_push_remote(pool, parcel->first, parcel->last, parcel->count))
-        wr_heap_settle(pool, parcel->first);
+    if (pool == NULL || !wr_pool_push_remote(pool, parcel->first, parcel->last, parcel->count))
+        return NULL;
+    return note_due(pool, parcel->first);
+}
+
+/** Pushes parcels, then settles what that has made due. */
+static void deliver(struct wr_parcel *parcel, unsigned count)
+{
+    struct wr_heap *due[WR_PARCELS];
+    unsigned heaps = 0;
+    bool full = false;
+    for (unsigned i = 0; i < count; i++) {
+        struct wr_heap *heap = push_parcel(&parcel[i]);
+        if (heap != NULL && (heaps == 0 || heap != due[heaps - 1]))
+            due[heaps++] = heap;
+    }
+    for (unsigned i = 0; i < heaps; i++)
+        full |= settle_due(due[i]);
+    if (full)
+        wr_purge_check();
+}
+
+/** pre: owner, inside. */
+static void deliver_shut(struct wr_heap *heap)
+{
+    unsigned count = heap->shut;
+    heap->shut = 0;
+    deliver(heap->parcel + WR_OPEN_PARCELS, count);
 }
 
 /** pre: lock; the owner, or a visitor whom the owner sees. */
@@ -1098,6 +1134,7 @@ static void take_parcels(struct wr_heap *heap, struct wr_parcel parcel[WR_PARCEL
 {
     memcpy(parcel, heap->parcel, sizeof heap->parcel);
     memset(heap->parcel, 0, sizeof heap->parcel);
+    heap->shut = 0;
 }
 
 static void deliver_all(struct wr_heap *heap)
@@ -1106,16 +1143,17 @@ static void deliver_all(struct wr_heap *heap)
     lock(heap);
     take_parcels(heap, parcel);
     unlock(heap);
-    for (unsigned i = 0; i < WR_PARCELS; i++)
-        deliver(&parcel[i]);
+    deliver(parcel, WR_PARCELS);
 }
 
 bool wr_heap_send(struct wr_heap *heap, struct wr_pool *pool, void *block)
 {
     uintptr_t owner = atomic_load_explicit(&pool->owner, memory_order_relaxed);
-    struct wr_parcel *parcel = &heap->parcel[wr_pool_index(pool) % WR_PARCELS];
+    struct wr_parcel *parcel = &heap->parcel[wr_pool_index(pool) % WR_OPEN_PARCELS];
     if ((owner & WR_OWNER_SPECIAL) != 0)
         return false;
+    if (wr_likely(wr_heap_send_later(heap, pool, block)))
+        return true;
     heap->remote_frees++;
     if (wr_unlikely(atomic_load_explicit(&heap->visited, memory_order_acquire))) {
         if (wr_pool_push_remote(pool, block, block, 1))
@@ -1123,15 +1161,16 @@ bool wr_heap_send(struct wr_heap *heap, struct wr_pool *pool, void *block)
         return true;
     }
     if (parcel->pool != pool) {
-        deliver(parcel);
-        *parcel = (struct wr_parcel){.pool = pool, .first = block, .last = block, .count = 1, .class = pool->class};
+        deliver_shut(heap);
+        heap->parcel[WR_OPEN_PARCELS + heap->shut++] = *parcel;
+        wr_parcel_open(parcel, pool, block);
         return true;
     }
     if (wr_unlikely(block == parcel->first))
         wr_fatal("double free of %p, a block of %u bytes: it was freed a moment ago", block, wr_pool_class(pool)->size);
     wr_parcel_add(parcel, block);
     if (parcel->count >= WR_PARCEL_BLOCKS)
-        deliver(parcel);
+        deliver(parcel, 1);
     return true;
 }
 
@@ -1225,8 +1264,7 @@ void wr_heap_empty(struct wr_heap *heap, bool passed)
     hand_over(heap);
     unlock(heap);
     atomic_store_explicit(&heap->visited, false, memory_order_release);
-    for (unsigned i = 0; i < WR_PARCELS; i++)
-        deliver(&parcel[i]);
+    deliver(parcel, WR_PARCELS);
 }
 
 /* ---- the heap as a whole --------------------------------------------------------------------------------------- */

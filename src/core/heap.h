@@ -10,7 +10,12 @@
 
 #include "core/pool.h"
 
-enum { WR_PARCELS = 8, WR_PARCEL_BLOCKS = 32 };
+enum {
+    WR_OPEN_PARCELS = 8,  /* blocks are put into them: each pool has its place there, which it shares */
+    WR_SHUT_PARCELS = 24, /* had to make room for another pool's, and go together */
+    WR_PARCELS = WR_OPEN_PARCELS + WR_SHUT_PARCELS,
+    WR_PARCEL_BLOCKS = 32
+};
 
 /** Where a span stands in its heap's lists for its class; the best that applies. */
 enum wr_span_list {
@@ -46,7 +51,8 @@ struct wr_heap {
         struct wr_pool *pool;
         void *first, *last;
         uint16_t count, class;
-    } parcel[WR_PARCELS];
+    } parcel[WR_PARCELS];       /* the open ones, then those that are shut */
+    unsigned shut;              /* how many are */
     size_t stack_bytes;         /* of the blocks in all stacks */
     _Atomic size_t stack_limit; /* what they may be; written under the lock. relaxed */
     _Atomic size_t taken_bytes; /* of blocks that others have taken from stacks, not yet off stack_bytes. relaxed */
@@ -178,16 +184,31 @@ WR_INLINE void wr_parcel_add(struct wr_parcel *parcel, void *block)
     parcel->count++;
 }
 
-/** As wr_heap_send(), where a parcel for the pool is open and does not get full by this block; else false. pre:
- * besides, the caller is inside its heap. */
-WR_INLINE bool wr_heap_send_more(struct wr_heap *heap, struct wr_pool *pool, void *block)
+/** Begins a parcel. */
+WR_INLINE void wr_parcel_open(struct wr_parcel *parcel, struct wr_pool *pool, void *block)
 {
-    struct wr_parcel *parcel = &heap->parcel[wr_pool_index(pool) % WR_PARCELS];
+    *parcel = (struct wr_parcel){.pool = pool, .first = block, .last = block, .count = 1, .class = pool->class};
+}
+
+/** As wr_heap_send(), where nothing has to be sent just now; else false. pre: besides, the caller is inside its heap,
+ *  and no special mode is on. */
+WR_INLINE bool wr_heap_send_later(struct wr_heap *heap, struct wr_pool *pool, void *block)
+{
+    struct wr_parcel *parcel = &heap->parcel[wr_pool_index(pool) % WR_OPEN_PARCELS];
     /* First, and acquire: a visitor who has left by now has emptied the parcels. */
-    if (wr_unlikely(atomic_load_explicit(&heap->visited, memory_order_acquire)) || parcel->pool != pool ||
-        parcel->first == block || parcel->count >= WR_PARCEL_BLOCKS - 1)
+    if (wr_unlikely(atomic_load_explicit(&heap->visited, memory_order_acquire)))
         return false;
-    wr_parcel_add(parcel, block);
+    if (parcel->pool == pool) {
+        if (parcel->first == block || parcel->count >= WR_PARCEL_BLOCKS - 1)
+            return false;
+        wr_parcel_add(parcel, block);
+    } else {
+        if (heap->shut == WR_SHUT_PARCELS)
+            return false;
+        heap->parcel[WR_OPEN_PARCELS + heap->shut] = *parcel;
+        heap->shut += parcel->pool != NULL;
+        wr_parcel_open(parcel, pool, block);
+    }
     heap->remote_frees++;
     return true;
 }

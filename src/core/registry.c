@@ -130,6 +130,7 @@ static void abandon_dead(struct wr_heap *heap, void *self)
         return;
     /* Its thread may have been writing these. The blocks in them are lost to the child, and no more than those. */
     memset(heap->parcel, 0, sizeof heap->parcel);
+    heap->shut = 0;
     wr_heap_survey(heap);
     push_abandoned(heap);
 }

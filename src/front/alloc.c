@@ -306,7 +306,7 @@ void wr_free_aside(void *address, struct wr_pool *pool)
     if (wr_likely(owner != (uintptr_t)self && !self->inside && !self->special && wr_pool_is_block(pool, address))) {
         wr_heap_set_inside(self, true); /* as wr_enter() and wr_leave() do */
         atomic_signal_fence(memory_order_seq_cst);
-        bool sent = wr_heap_send_more(self, pool, address);
+        bool sent = wr_heap_send_later(self, pool, address);
         atomic_signal_fence(memory_order_seq_cst);
         wr_heap_set_inside(self, false);
         if (wr_likely(sent))
