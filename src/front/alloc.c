@@ -303,7 +303,8 @@ void wr_free_aside(void *address, struct wr_pool *pool)
         free_medium(address, pool);
         return;
     }
-    if (wr_likely(owner != (uintptr_t)self && !self->inside && !self->special && wr_pool_is_block(pool, address))) {
+    if (wr_likely((owner & ~(uintptr_t)WR_OWNER_TAGS) != (uintptr_t)self && !self->inside && !self->special &&
+                  wr_pool_is_block(pool, address))) {
         wr_heap_set_inside(self, true); /* as wr_enter() and wr_leave() do */
         atomic_signal_fence(memory_order_seq_cst);
         bool sent = wr_heap_send_later(self, pool, address);
