@@ -1149,7 +1149,7 @@ static void deliver_all(struct wr_heap *heap)
 bool wr_heap_send(struct wr_heap *heap, struct wr_pool *pool, void *block)
 {
     uintptr_t owner = atomic_load_explicit(&pool->owner, memory_order_relaxed);
-    struct wr_parcel *parcel = &heap->parcel[wr_pool_index(pool) % WR_OPEN_PARCELS];
+    struct wr_parcel *parcel = &heap->parcel[pool->class % WR_OPEN_PARCELS];
     if ((owner & WR_OWNER_SPECIAL) != 0)
         return false;
     if (wr_likely(wr_heap_send_later(heap, pool, block)))

@@ -11,8 +11,10 @@
 #include "core/pool.h"
 
 enum {
-    WR_OPEN_PARCELS = 8,  /* blocks are put into them: each pool has its place there, which it shares */
-    WR_SHUT_PARCELS = 24, /* had to make room for another pool's, and go together */
+    /* Open: blocks are put into them. With pages of 4 KiB each class has its own, so that a program that frees in the
+     * order in which it allocated fills them. Shut: they had to make room for another pool's, and go together. */
+    WR_OPEN_PARCELS = 32,
+    WR_SHUT_PARCELS = 24,
     WR_PARCELS = WR_OPEN_PARCELS + WR_SHUT_PARCELS,
     WR_PARCEL_BLOCKS = 32
 };
@@ -194,7 +196,7 @@ WR_INLINE void wr_parcel_open(struct wr_parcel *parcel, struct wr_pool *pool, vo
  *  and no special mode is on. */
 WR_INLINE bool wr_heap_send_later(struct wr_heap *heap, struct wr_pool *pool, void *block)
 {
-    struct wr_parcel *parcel = &heap->parcel[wr_pool_index(pool) % WR_OPEN_PARCELS];
+    struct wr_parcel *parcel = &heap->parcel[pool->class % WR_OPEN_PARCELS];
     /* First, and acquire: a visitor who has left by now has emptied the parcels. */
     if (wr_unlikely(atomic_load_explicit(&heap->visited, memory_order_acquire)))
         return false;
