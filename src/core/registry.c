@@ -83,6 +83,7 @@ void wr_registry_abandon(struct wr_heap *heap)
     wr_lock(&registry.lock, WR_RANK_REGISTRY);
     push_abandoned(heap);
     wr_unlock(&registry.lock, WR_RANK_REGISTRY);
+    wr_purge_check(); /* what the heap had at hand may have been the last of many pages */
 }
 
 void wr_registry_each(void (*fn)(struct wr_heap *, void *), void *arg)
