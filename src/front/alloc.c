@@ -316,11 +316,11 @@ void wr_free_aside(void *address, struct wr_pool *pool)
     free_small(address, pool);
 }
 
-/** Frees a block of this thread's that found no room in its stash, and has taken it all the same, into its pool. */
-void wr_free_full(void *address, struct wr_pool *pool)
+/** Frees a block of this thread's into its pool: `stash` has found no room for it, and counts it all the same. */
+void wr_free_full(void *address, struct wr_pool *pool, struct wr_stash *stash)
 {
     uint16_t live = (uint16_t)(wr_pool_live_unsure(pool) - 1);
-    wr_self->stash[pool->class].room++;
+    stash->room++;
     if (wr_unlikely(live == pool->wake) || wr_unlikely(address == pool->free)) {
         free_small(address, pool);
         return;

@@ -18,7 +18,7 @@ void *wr_calloc_slow(size_t size) WR_NOINLINE;
 void *wr_no_memory(void) WR_COLD;
 void wr_free_slow(void *block) WR_NOINLINE;
 void wr_free_aside(void *block, struct wr_pool *pool) WR_NOINLINE;
-void wr_free_full(void *block, struct wr_pool *pool) WR_NOINLINE;
+void wr_free_full(void *block, struct wr_pool *pool, struct wr_stash *stash) WR_NOINLINE;
 
 /** A block of a stash, or NULL if there is none. pre: the caller owns its heap. */
 WR_INLINE void *wr_fast_pop(struct wr_stash *stash)
@@ -50,14 +50,14 @@ WR_INLINE void wr_fast_free(void *block)
     struct wr_pool *pool = wr_hide(wr_arena_pool(block));
     struct wr_heap *self = wr_self;
     if (wr_likely(atomic_load_explicit(&pool->owner, memory_order_relaxed) == (uintptr_t)self)) {
-        struct wr_stash *stash = &self->stash[pool->class];
+        struct wr_stash *stash = wr_hide(&self->stash[pool->class]);
         if (wr_likely(block != stash->free)) {
             if (wr_likely(--stash->room >= 0)) {
                 *(void **)block = stash->free;
                 stash->free = block;
                 return;
             }
-            wr_free_full(block, pool);
+            wr_free_full(block, pool, stash);
             return;
         }
     }
