@@ -44,6 +44,8 @@ bench_zeroed_LDADD = $(BENCH_LIBS)
 bench_ebb_SOURCES = bench/ebb.c bench/ebb.h bench/ebb_measure.c bench/ebb_patterns.c
 bench_ebb_LDADD = $(JANSSON_LIBS) $(ARGP_LIBS) $(BENCH_LIBS)
 
+bench_flat_LDADD = $(BENCH_LIBS)
+
 bench_containers_LDADD = libweir.la
 bench_objects_LDADD = libweir.la
 bench_regret_LDADD = libweir.la
@@ -61,7 +63,7 @@ bench_scripts = \
 suiteexecdir = $(pkglibexecdir)/bench
 EXTRA_PROGRAMS += $(bench_others)
 if PRELOAD
-suiteexec_PROGRAMS = $(bench_workloads) bench/ebb
+suiteexec_PROGRAMS = $(bench_workloads) bench/ebb bench/flat
 check_PROGRAMS += $(bench_others)
 all-local: $(bench_cxx_workloads)
 install-exec-local: $(bench_cxx_workloads)
@@ -115,6 +117,7 @@ dist_suiteprograms_DATA = \
     bench/programs/json_rows.py \
     bench/programs/make_input.py \
     bench/programs/nginx.conf \
+    bench/programs/python_mix.py \
     bench/programs/records.pl \
     bench/programs/records.rb \
     bench/programs/regex_text.py \

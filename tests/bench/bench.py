@@ -85,6 +85,35 @@ def _():
     expect(set(listed) == set(WORKLOADS), f"bench/local.mk has {sorted(listed)}")
 
 
+# ---- flat ----
+
+def flat(*args, **how):
+    return run(program("flat"), *args, **how)
+
+
+@case("flat: a row for each step, with the blocks and times that it says")
+def _():
+    for preload in (True, False):
+        result = flat("--live=1,3", "--replacements=700", "--blocks=100-300", "--seed=2", preload=preload)
+        expect(result.status == 0 and result.err == "", "flat failed", result)
+        head, *rows = [line.split() for line in result.out.splitlines()]
+        expect(head == ["MiB", "blocks", "make", "replace", "walk"], f"the head is {head}", result)
+        steps = [[str(mib), str(mib * MIB // 200 + 1)] for mib in (1, 3)]
+        expect([row[:2] for row in rows] == steps, f"the steps are not {steps}", result)
+        expect(all(float(figure) >= 0 for row in rows for figure in row[2:]), "times", result)
+
+
+@case("flat: -h explains, mistakes are named")
+def _():
+    text = succeed(program("flat"), "--help").out
+    expect(all(f"--{word}" in text for word in ("live", "replacements", "blocks", "seed")), f"--help says {text}")
+    for args, words in ((("--live=",), "not ''"), (("--live=10,5",), "from 11"), (("--live=1,x",), "not 'x'"),
+                        (("--blocks=4",), "from 8"), (("--blocks=300-100",), "from 300"), (("-r1",), "from 7"),
+                        (("-s-1",), "not '-1'"), (("-q",), "--help"), (("word",), "no option")):
+        result = flat(*args)
+        expect(result.status == 2 and words in result.err and not result.out, f"{args}: not '{words}'", result)
+
+
 # ---- ebb ----
 
 def ebb(*args, **how):
