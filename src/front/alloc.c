@@ -355,6 +355,11 @@ void weir_free_aligned_sized(void *block, size_t alignment, size_t size)
 
 size_t weir_usable_size(const void *address)
 {
+    /* Programs that count their memory ask of every block. Of small ones the pool tells. */
+    struct wr_pool *pool = wr_map_is_known(address) ? wr_arena_pool(address) : NULL;
+    if (pool != NULL && atomic_load_explicit(&pool->owner, memory_order_relaxed) != 0 &&
+        wr_pool_is_block(pool, address))
+        return wr_pool_class(pool)->size;
     struct wr_block block = wr_block_look(address);
     size_t object = 0;
     if (block.kind == WR_BLOCK_INVALID && wr_block_namer != NULL)
