@@ -21,8 +21,10 @@ CALLS = (("mmap", "ENOMEM"), ("munmap", "ENOMEM"), ("munmap", "EINVAL"), ("mrema
          ("madvise", "ENOMEM"), ("madvise", "EPERM"), ("madvise", "EAGAIN"),
          ("process_madvise", "ENOMEM"), ("process_madvise", "EPERM"), ("process_madvise", "ENOSYS"),
          ("process_madvise", "EINVAL"), ("madvise", "EINVAL"), ("madvise", "ENOSYS"),
+         ("populate", "ENOMEM"), ("populate", "EINVAL"),
          ("clone", "EAGAIN"), ("clone", "EPERM"), ("membarrier", "EPERM"), ("membarrier", "ENOSYS"))
 MOST = 2000  # calls of one kind; more would be no test but a flood
+SOME = 24  # of those that make pages resident: all come from one place, many in each program
 FAST = "-O3"  # most of the time goes into the programs' own patterns
 
 
@@ -88,9 +90,14 @@ def attempt_each(numbers, attempt):
     raise Failure(f"none of {len(numbers)} calls was made again")
 
 
-def numbers(call, error):
-    """The calls that are to fail: every one, but of many every third where this is not their first error."""
-    calls = range(1, count(call, error) + 1)
+def numbers(call, error, program=workload):
+    """The calls that are to fail: every one, but of many every third where this is not their first error; of those that
+    make pages resident, some."""
+    calls = range(1, count(call, error, program) + 1)
+    if call == "populate":
+        return calls[::-(-len(calls) // SOME)]
+    if program is not workload:
+        return calls
     others = [other for name, other in CALLS if name == call].index(error)
     return calls if others == 0 or len(calls) < 10 else calls[others % 3::3]
 
@@ -118,7 +125,8 @@ for call, error in CALLS:
 
 # ---- objects ----
 
-for call, error in (("mmap", "ENOMEM"), ("munmap", "ENOMEM"), ("madvise", "ENOMEM"), ("process_madvise", "EPERM")):
+for call, error in (("mmap", "ENOMEM"), ("munmap", "ENOMEM"), ("madvise", "ENOMEM"), ("process_madvise", "EPERM"),
+                    ("populate", "ENOMEM")):
     @case(f"objects: {call} fails with {error} once, and from each call on")
     def _(call=call, error=error):
         def attempt(number):
@@ -131,10 +139,16 @@ for call, error in (("mmap", "ENOMEM"), ("munmap", "ENOMEM"), ("madvise", "ENOME
             refused = verified(result)
             expect(refused == 0 or call == "mmap", "refused although memory is there", result)
             return expect_failed(result, number)
-        attempt_each(range(1, count(call, error, objects) + 1), attempt)
+        attempt_each(numbers(call, error, objects), attempt)
 
 
 # ---- before main ----
+
+def is_populate(text):
+    """Whether this is a call that makes pages resident, as strace shows it."""
+    return re.search(r"MADV_POPULATE_WRITE|0x17\b", text) is not None
+
+
 
 def traced(call, inject, log):
     if NATIVE:
@@ -168,7 +182,7 @@ for call, error in (("mmap", "ENOMEM"), ("munmap", "ENOMEM"), ("mremap", "ENOMEM
             if result.status != 127 or "cannot allocate TLS" not in result.err:  # so says the loader
                 verified(result)
             return True
-        attempt_each(range(first, len(calls) + 1), attempt)
+        attempt_each([i for i, text in enumerate(calls, 1) if i >= first and not is_populate(text)], attempt)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * supervise CALL WHEN ERROR PROGRAM [ARGUMENT...]: runs a program some of whose system calls fail.
  *
- * CALL is mmap, munmap, mremap, madvise or process_madvise. Calls are counted from 1, in all threads, from the time the
+ * CALL is mmap, munmap, mremap, madvise, process_madvise, clone, membarrier, or populate, which is madvise as far as it
+ * makes pages resident; that is left out of madvise. Calls are counted from 1, in all threads, from the time the
  * program asks for its personality(0xffffffff) on. WHEN is N (that one fails), N+ (it and all later ones) or 0 (none).
  * ERROR is a number. At the end the last line of output says how many calls there were and how many of them failed; the
  * status is the program's. A user notification of seccomp does it, so no tracer is needed. */
@@ -32,8 +33,10 @@ static const struct {
 } calls[] = {
     {"mmap", SYS_mmap},       {"munmap", SYS_munmap},       {"mremap", SYS_mremap},
     {"madvise", SYS_madvise}, {"process_madvise", 440},     {"clone", SYS_clone},
-    {"membarrier", SYS_membarrier},
+    {"populate", SYS_madvise}, {"membarrier", SYS_membarrier},
 };
+
+enum { POPULATE_WRITE = 23 }; /* MADV_POPULATE_WRITE */
 
 static void die(const char *what)
 {
@@ -53,12 +56,17 @@ static int find_call(const char *name)
 }
 
 /** Installs the filter in this process; the descriptor on which it notifies. */
-static int install(int call)
+static int install(const char *name)
 {
+    const int call = find_call(name);
+    const bool populates = strcmp(name, "populate") == 0;
+    const uint16_t low = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? 4 : 0; /* half of an argument */
     struct sock_filter filter[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)call, 1, 0),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_personality, 0, 1),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_personality, 3, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)call, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2]) + low),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, POPULATE_WRITE, call == SYS_madvise && !populates, populates),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
@@ -142,13 +150,12 @@ int main(int argc, char **argv)
 
     if (argc < 5 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) != 0)
         return 78;
-    const int call = find_call(argv[1]);
     struct plan plan = read_plan(argv[2], argv[3]);
     pid_t pid = fork();
     if (pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         personality(ADDR_NO_RANDOMIZE); /* the same addresses, so the same calls; where it is refused, nearly so */
-        pass(sockets[1], install(call));
+        pass(sockets[1], install(argv[1]));
         execvp(argv[4], argv + 4);
         die(argv[4]);
     }
