@@ -719,7 +719,7 @@ static void free_medium_locked(struct wr_heap *heap, struct wr_batch *batch, voi
 
 void wr_heap_free_medium(struct wr_span *span, void *block)
 {
-    struct wr_batch batch = {NULL};
+    struct wr_batch batch = {.span = NULL};
     struct wr_heap *heap = lock_heap_of(span);
     if (wr_unlikely(heap == NULL))
         wr_fatal("double free of %p: its memory holds no block any more", block);
@@ -741,7 +741,7 @@ static void open_mail(struct wr_heap *heap)
     if (atomic_load_explicit(&heap->mail, memory_order_relaxed) == NULL)
         return;
     void *block = atomic_exchange_explicit(&heap->mail, NULL, memory_order_acquire), *next;
-    struct wr_batch batch = {NULL};
+    struct wr_batch batch = {.span = NULL};
     int64_t bytes = 0;
     for (; block != NULL; block = next) {
         struct wr_span *span = wr_map_is_known(block) ? span_of(block) : NULL;
@@ -916,7 +916,7 @@ void wr_heap_free_local(struct wr_heap *heap, struct wr_pool *pool, void *block)
 static void free_blocks(void **block, unsigned count)
 {
     for (unsigned i = 0; i < count;) {
-        struct wr_batch batch = {NULL};
+        struct wr_batch batch = {.span = NULL};
         struct wr_heap *heap = lock_heap_of(span_of(block[i])); /* the blocks keep their spans lent */
         do
             free_medium_locked(heap, &batch, block[i]);
@@ -965,7 +965,7 @@ static void mail_blocks(void **block, unsigned count, unsigned class)
 static void unload(struct wr_heap *heap, unsigned class, unsigned keep, bool now)
 {
     struct wr_stack *stack = &heap->stack[class - wr_geometry.small_classes];
-    struct wr_batch batch = {NULL};
+    struct wr_batch batch = {.span = NULL};
     void *others[WR_STACK_BLOCKS];
     unsigned count = 0;
     lock(heap); /* other threads empty stacks too */
