@@ -432,12 +432,12 @@ enum { AHEAD_SHARE = 16 };
  *  pre: lock; of the free pages that are not busy, `ready`, none is resident. */
 static bool begin_ahead(struct wr_heap *heap, struct wr_span *span, uint16_t ready, unsigned page)
 {
-    unsigned run = wr_bits_first(~((unsigned)ready >> page)) - 1;
+    unsigned run = wr_bits_run_length(ready, page) - 1;
     unsigned count = wr_min(run, heap->class_pools[span->class] / AHEAD_SHARE);
     if (count == 0 || heap->ahead.pages != 0 || wr_account_slack() >= wr_purge_bound() / 2)
         return false;
     heap->ahead.span = span;
-    heap->ahead.pages = (uint16_t)(((1u << count) - 1) << (page + 1));
+    heap->ahead.pages = (uint16_t)wr_bits_run(page + 1, count);
     span->busy |= heap->ahead.pages;
     return true;
 }
@@ -703,7 +703,7 @@ static void free_batch(struct wr_heap *heap, struct wr_batch *batch)
 }
 
 /** Adds a block of the heap's to those that are being freed; free_batch() has to follow. pre: lock. */
-static void free_medium_locked(struct wr_heap *heap, struct wr_batch *batch, void *block)
+static void add_to_batch(struct wr_heap *heap, struct wr_batch *batch, void *block)
 {
     struct wr_span *span = span_of(block);
     int index = medium_index(span, block);
@@ -723,7 +723,7 @@ void wr_heap_free_medium(struct wr_span *span, void *block)
     struct wr_heap *heap = lock_heap_of(span);
     if (wr_unlikely(heap == NULL))
         wr_fatal("double free of %p: its memory holds no block any more", block);
-    free_medium_locked(heap, &batch, block);
+    add_to_batch(heap, &batch, block);
     free_batch(heap, &batch);
     unlock_and_check(heap);
 }
@@ -753,7 +753,7 @@ static void open_mail(struct wr_heap *heap)
         *mark_of(block) = 0;
         bytes += wr_geometry.class[span->class].size;
         atomic_fetch_sub_explicit(&heap->mailed[span->class - wr_geometry.small_classes], 1, memory_order_relaxed);
-        free_medium_locked(heap, &batch, block);
+        add_to_batch(heap, &batch, block);
     }
     free_batch(heap, &batch);
     atomic_fetch_sub_explicit(&heap->mail_bytes, bytes, memory_order_relaxed);
@@ -801,9 +801,9 @@ static void *block_at(const struct wr_span *span, unsigned index)
 static uint64_t choose_stock(struct wr_heap *heap, const struct wr_span *span, unsigned index)
 {
     const struct wr_class *class = &wr_geometry.class[span->class];
-    uint64_t ready = warm_blocks(span) & ~(UINT64_C(1) << index), chosen = 0;
     if (heap->special || wr_stack_depth(&heap->stack[span->class - wr_geometry.small_classes]) > 0)
         return 0;
+    uint64_t ready = warm_blocks(span) & ~(UINT64_C(1) << index), chosen = 0;
     for (unsigned left = class->stash - 1u; ready != 0 && left > 0 && !stacks_are_full(heap, class->size); left--) {
         heap->stack_bytes += class->size;
         chosen |= ready & -ready;
@@ -919,7 +919,7 @@ static void free_blocks(void **block, unsigned count)
         struct wr_batch batch = {.span = NULL};
         struct wr_heap *heap = lock_heap_of(span_of(block[i])); /* the blocks keep their spans lent */
         do
-            free_medium_locked(heap, &batch, block[i]);
+            add_to_batch(heap, &batch, block[i]);
         while (++i < count && atomic_load_explicit(&span_of(block[i])->heap, memory_order_relaxed) == heap);
         free_batch(heap, &batch);
         unlock_and_check(heap);
@@ -973,7 +973,7 @@ static void unload(struct wr_heap *heap, unsigned class, unsigned keep, bool now
     for (; base == first && (int32_t)(head - tail) > (int32_t)keep; tail++) {
         void *block = stack->block[tail % WR_STACK_BLOCKS];
         if (atomic_load_explicit(&span_of(block)->heap, memory_order_relaxed) == heap)
-            free_medium_locked(heap, &batch, block);
+            add_to_batch(heap, &batch, block);
         else
             others[count++] = block;
     }
@@ -1133,6 +1133,11 @@ static void deliver_shut(struct wr_heap *heap)
 static void take_parcels(struct wr_heap *heap, struct wr_parcel parcel[WR_PARCELS])
 {
     memcpy(parcel, heap->parcel, sizeof heap->parcel);
+    wr_heap_forget_parcels(heap);
+}
+
+void wr_heap_forget_parcels(struct wr_heap *heap)
+{
     memset(heap->parcel, 0, sizeof heap->parcel);
     heap->shut = 0;
 }
@@ -1149,7 +1154,7 @@ static void deliver_all(struct wr_heap *heap)
 bool wr_heap_send(struct wr_heap *heap, struct wr_pool *pool, void *block)
 {
     uintptr_t owner = atomic_load_explicit(&pool->owner, memory_order_relaxed);
-    struct wr_parcel *parcel = &heap->parcel[pool->class % WR_OPEN_PARCELS];
+    struct wr_parcel *parcel = wr_heap_open_parcel(heap, pool);
     if ((owner & WR_OWNER_SPECIAL) != 0)
         return false;
     if (wr_likely(wr_heap_send_later(heap, pool, block)))
@@ -1162,8 +1167,7 @@ bool wr_heap_send(struct wr_heap *heap, struct wr_pool *pool, void *block)
     }
     if (parcel->pool != pool) {
         deliver_shut(heap);
-        heap->parcel[WR_OPEN_PARCELS + heap->shut++] = *parcel;
-        wr_parcel_open(parcel, pool, block);
+        wr_parcel_begin(heap, parcel, pool, block);
         return true;
     }
     if (wr_unlikely(block == parcel->first))

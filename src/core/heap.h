@@ -186,9 +186,17 @@ WR_INLINE void wr_parcel_add(struct wr_parcel *parcel, void *block)
     parcel->count++;
 }
 
-/** Begins a parcel. */
-WR_INLINE void wr_parcel_open(struct wr_parcel *parcel, struct wr_pool *pool, void *block)
+/** The open parcel in which blocks of the pool go, or another pool's of its class. */
+WR_INLINE struct wr_parcel *wr_heap_open_parcel(struct wr_heap *heap, const struct wr_pool *pool)
 {
+    return &heap->parcel[pool->class % WR_OPEN_PARCELS];
+}
+
+/** Shuts an open parcel, unless it is empty, and begins another there. pre: heap->shut < WR_SHUT_PARCELS. */
+WR_INLINE void wr_parcel_begin(struct wr_heap *heap, struct wr_parcel *parcel, struct wr_pool *pool, void *block)
+{
+    heap->parcel[WR_OPEN_PARCELS + heap->shut] = *parcel;
+    heap->shut += parcel->pool != NULL;
     *parcel = (struct wr_parcel){.pool = pool, .first = block, .last = block, .count = 1, .class = pool->class};
 }
 
@@ -196,7 +204,7 @@ WR_INLINE void wr_parcel_open(struct wr_parcel *parcel, struct wr_pool *pool, vo
  *  and no special mode is on. */
 WR_INLINE bool wr_heap_send_later(struct wr_heap *heap, struct wr_pool *pool, void *block)
 {
-    struct wr_parcel *parcel = &heap->parcel[pool->class % WR_OPEN_PARCELS];
+    struct wr_parcel *parcel = wr_heap_open_parcel(heap, pool);
     /* First, and acquire: a visitor who has left by now has emptied the parcels. */
     if (wr_unlikely(atomic_load_explicit(&heap->visited, memory_order_acquire)))
         return false;
@@ -207,9 +215,7 @@ WR_INLINE bool wr_heap_send_later(struct wr_heap *heap, struct wr_pool *pool, vo
     } else {
         if (heap->shut == WR_SHUT_PARCELS)
             return false;
-        heap->parcel[WR_OPEN_PARCELS + heap->shut] = *parcel;
-        heap->shut += parcel->pool != NULL;
-        wr_parcel_open(parcel, pool, block);
+        wr_parcel_begin(heap, parcel, pool, block);
     }
     heap->remote_frees++;
     return true;
@@ -257,6 +263,9 @@ unsigned wr_heap_take_page(struct wr_heap *heap, struct wr_span *span, bool *ahe
 void wr_heap_give_page(struct wr_heap *heap, struct wr_span *span, uint16_t page);
 /** Faults in what wr_heap_take_page() has marked. pre: no lock; the caller was told to. */
 void wr_heap_fault_ahead(struct wr_heap *heap);
+/** Empties the parcels; the blocks in them are lost. pre: they have been taken, or this is a forked child and the
+ *  heap's thread, which may have been writing them, is gone. */
+void wr_heap_forget_parcels(struct wr_heap *heap);
 /** In a forked child: ends what a thread was about to fault in. */
 void wr_heap_forget_ahead(struct wr_heap *heap);
 

@@ -3,8 +3,6 @@
  * heap's fields that say so; the list of all heaps only grows and is read without it. */
 #include "core/registry.h"
 
-#include <string.h>
-
 #include "core/account.h"
 #include "core/meta.h"
 #include "core/purge.h"
@@ -129,9 +127,7 @@ static void abandon_dead(struct wr_heap *heap, void *self)
     wr_heap_forget_ahead(heap);
     if (heap == self || heap->thread == 0)
         return;
-    /* Its thread may have been writing these. The blocks in them are lost to the child, and no more than those. */
-    memset(heap->parcel, 0, sizeof heap->parcel);
-    heap->shut = 0;
+    wr_heap_forget_parcels(heap); /* the blocks in them are lost to the child, and no more than those */
     wr_heap_survey(heap);
     push_abandoned(heap);
 }

@@ -297,14 +297,12 @@ static WR_NOINLINE void free_medium(void *address, struct wr_pool *pool)
 
 void wr_free_aside(void *address, struct wr_pool *pool)
 {
-    uintptr_t owner = atomic_load_explicit(&pool->owner, memory_order_relaxed);
-    struct wr_heap *self = wr_self;
-    if (owner == 0) {
+    struct wr_heap *self = wr_self, *owner = wr_pool_heap(pool);
+    if (owner == NULL) {
         free_medium(address, pool);
         return;
     }
-    if (wr_likely((owner & ~(uintptr_t)WR_OWNER_TAGS) != (uintptr_t)self && !self->inside && !self->special &&
-                  wr_pool_is_block(pool, address))) {
+    if (wr_likely(owner != self && !self->inside && !self->special && wr_pool_is_block(pool, address))) {
         wr_heap_set_inside(self, true); /* as wr_enter() and wr_leave() do */
         atomic_signal_fence(memory_order_seq_cst);
         bool sent = wr_heap_send_later(self, pool, address);
@@ -357,8 +355,7 @@ size_t weir_usable_size(const void *address)
 {
     /* Programs that count their memory ask of every block. Of small ones the pool tells. */
     struct wr_pool *pool = wr_map_is_known(address) ? wr_arena_pool(address) : NULL;
-    if (pool != NULL && atomic_load_explicit(&pool->owner, memory_order_relaxed) != 0 &&
-        wr_pool_is_block(pool, address))
+    if (pool != NULL && wr_pool_heap(pool) != NULL && wr_pool_is_block(pool, address))
         return wr_pool_class(pool)->size;
     struct wr_block block = wr_block_look(address);
     size_t object = 0;

@@ -351,8 +351,7 @@ static void leave_one(struct wr_trace *trace, uint32_t place, void *object, void
     const struct wr_header *header = wr_header_of(object);
     for (unsigned i = 0; i < kind->nrefs; i++) {
         void *other = *(void **)(void *)((char *)object + kind->refs[i]);
-        uint32_t to = other != NULL ? wr_trace_place(trace, other) : 0;
-        if (other != NULL && !wr_trace_is_white(trace, to))
+        if (other != NULL && !wr_trace_is_white(trace, wr_trace_place(trace, other)))
             wr_object_unref(other);
         else
             leaving->seen += other != NULL;
