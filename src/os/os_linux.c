@@ -119,30 +119,34 @@ size_t wr_os_discard(struct wr_range *range, size_t count, enum wr_discard how)
     return done;
 }
 
+/** madvise() that keeps errno; 0, or what it would be. */
+static int advise(void *start, size_t size, int advice)
+{
+    int saved = errno, error = madvise(start, size, advice) == 0 ? 0 : errno;
+    errno = saved;
+    return error;
+}
+
 bool wr_os_populate(void *start, size_t size)
 {
     static _Atomic bool none; /* learnt once: the kernel cannot; relaxed, a stale answer costs a call */
-    int saved = errno;
     if (atomic_load_explicit(&none, memory_order_relaxed))
         return false;
-    bool done = madvise(start, size, POPULATE_WRITE) == 0;
-    if (!done && (errno == EINVAL || errno == EPERM || errno == ENOSYS))
+    int error = advise(start, size, POPULATE_WRITE);
+    if (error == EINVAL || error == EPERM || error == ENOSYS)
         atomic_store_explicit(&none, true, memory_order_relaxed);
-    errno = saved;
-    return done;
+    return error == 0;
 }
 
 bool wr_os_advise_huge(void *start, size_t size, bool huge)
 {
     static _Atomic bool none; /* learnt once: the kernel has no huge pages; relaxed, a stale answer costs a call */
-    int saved = errno;
     if (atomic_load_explicit(&none, memory_order_relaxed))
         return false;
-    bool done = madvise(start, size, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE) == 0;
-    if (!done && errno == EINVAL)
+    int error = advise(start, size, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+    if (error == EINVAL)
         atomic_store_explicit(&none, true, memory_order_relaxed);
-    errno = saved;
-    return done;
+    return error == 0;
 }
 
 bool wr_os_gives_huge(void)
