@@ -63,6 +63,22 @@ static inline uint64_t bench_number(const char *name, const char *what, const ch
     return value;
 }
 
+/** Ends the program, which was given an option that it does not have, or one without its value. */
+static inline void bench_no_option(const char *name)
+{
+    fprintf(stderr, "Try `%s --help'.\n", name);
+    exit(2);
+}
+
+/** Ends the program if words are left over when getopt_long() has read the options. */
+static inline void bench_no_words(const char *name, int argc, char **argv)
+{
+    if (optind == argc)
+        return;
+    fprintf(stderr, "%s: '%s' is no option\n", name, argv[optind]);
+    bench_no_option(name);
+}
+
 /** Reads the arguments; ends the program where they are wrong or ask for help. */
 static inline struct bench bench_options(int argc, char **argv, unsigned threads, const char *about)
 {
@@ -89,13 +105,9 @@ static inline struct bench bench_options(int argc, char **argv, unsigned threads
             bench_help(name, about, &initial);
             exit(0);
         default:
-            fprintf(stderr, "Try `%s --help'.\n", name);
-            exit(2);
+            bench_no_option(name);
         }
-    if (optind < argc) {
-        fprintf(stderr, "%s: '%s' is no option\nTry `%s --help'.\n", name, argv[optind], name);
-        exit(2);
-    }
+    bench_no_words(name, argc, argv);
     return bench;
 }
 

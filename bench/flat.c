@@ -85,13 +85,9 @@ static void read_arguments(struct flat *flat, int argc, char **argv)
             help();
             exit(0);
         default:
-            fprintf(stderr, "Try `%s --help'.\n", name);
-            exit(2);
+            bench_no_option(name);
         }
-    if (optind < argc) {
-        fprintf(stderr, "%s: '%s' is no option\nTry `%s --help'.\n", name, argv[optind], name);
-        exit(2);
-    }
+    bench_no_words(name, argc, argv);
 }
 
 /* ---- the work -------------------------------------------------------------------------------------------------- */
