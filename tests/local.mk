@@ -193,6 +193,7 @@ test_files = \
     tests/preload/early_lib.c \
     tests/preload/figures.c \
     tests/preload/foreign.c \
+    tests/preload/foreign_lib.c \
     tests/preload/fork_exit.c \
     tests/preload/fork_first.c \
     tests/preload/fork_handlers.c \

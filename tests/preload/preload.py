@@ -97,10 +97,10 @@ def _():
     expect(any(foreign_address(result) in line for line in messages(result)), "no message with the address", result)
 
 
-@case("RTLD_DEEPBIND: the C library's blocks come to our free")
+@case("a library that allocates from the C library: its blocks come to our free")
 def _():
     only_with_weir()
-    result = run(program("deepbind"), build(HERE / "plain_lib.c", library=True))
+    result = run(program("foreign_lib"), build(HERE / "plain_lib.c", library=True))
     expect(result.status == 0, "exit status is not 0", result)
     expect(len(messages(result)) == 1 and "ignored" in result.err, "not one warning", result)
 
@@ -110,6 +110,16 @@ simple("a program whose malloc wraps __libc_malloc", "libc_names")
 
 
 # ---- dlopen ----
+
+@case("a library opened with RTLD_DEEPBIND has the program's heap")
+def _():
+    library = build(HERE / "plain_lib.c", library=True)
+    opener = program("deepbind", f"-Wl,--enable-new-dtags,-rpath,{library.parent}")
+    succeed(opener, library.name)
+    if not NATIVE:
+        result = run(opener, library.name, env={"WEIR_VERBOSE": 1})
+        expect(f"{library.name} is opened without RTLD_DEEPBIND" in result.err, "it is not said", result)
+
 
 @case("libweir-preload.so opened by a running program with threads, and closed again")
 def _():
