@@ -240,6 +240,7 @@ test_files = \
     tests/real/programs/work.cc \
     tests/real/programs/work.js \
     tests/real/programs/work.lua \
+    tests/real/programs/work.php \
     tests/real/programs/work.pl \
     tests/real/programs/work.py \
     tests/real/programs/work.rb \

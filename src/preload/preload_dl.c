@@ -5,7 +5,7 @@
  * of its extensions that way. Without the flag such a library gets a name that the program defines too from the
  * program, as any other library does.
  *
- * Owns no state but the address of the next dlopen, and takes no lock. */
+ * State: where the next dlopen is, and whether it was said that the flag is left out. Takes no lock. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -42,11 +42,15 @@ static void *(*find_next(void))(const char *, int)
     return next;
 }
 
-/** Looks for the next dlopen; says so if a flag is being left out. */
+/** Looks for the next dlopen; says, the first time, that a flag is being left out. */
 static WR_NOINLINE void *(*prepare(const char *name, int flags))(const char *, int)
 {
-    if ((flags & RTLD_DEEPBIND) != 0 && wr_options.verbose)
-        wr_message("%s is opened without RTLD_DEEPBIND, so that it allocates here", name != NULL ? name : "?");
+    static _Atomic bool said;
+    if ((flags & RTLD_DEEPBIND) != 0 && wr_options.verbose && name != NULL &&
+        !atomic_exchange_explicit(&said, true, memory_order_relaxed))
+        wr_message("RTLD_DEEPBIND is left out where %s is opened, so that it allocates here, and wherever else it is "
+                   "asked for",
+                   name);
     return find_next();
 }
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Interpreters: CPython with its own test modules, and programs of ours for the others."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -86,6 +87,18 @@ def lua_program():
 @case("lua", active=["lua"])
 def lua(side):
     return side.run([lua_program(), PROGRAMS / "work.lua"])
+
+
+@case("php", needs=["php"])
+def php(side):
+    """Once with its own allocator for small blocks, once without. Extensions are opened with RTLD_DEEPBIND."""
+    archives = side.run(["php", "-r", "echo ini_get('extension_dir'), '/phar.so';"], quiet=True)
+    if side.weir and os.path.exists(archives):
+        side.expected.add("RTLD_DEEPBIND is left out")
+    both = [side.run(["php", PROGRAMS / "work.php"], env={"USE_ZEND_ALLOC": own}) for own in "10"]
+    if both[0] != both[1]:
+        raise Failure(f"on {side.name}: other results without the allocator of its own")
+    return both
 
 
 @case("node with worker threads", needs=["node"])
