@@ -388,6 +388,8 @@ void wr_large_free(void *block)
     unsigned first = wr_arena_page(block) / WR_SPAN_PAGES;
     struct tally tally = {0};
     lock();
+    if (wr_unlikely(arena->span[first].kind != WR_SPAN_LARGE)) /* it was, or the caller would not be here */
+        wr_fatal("double free of %p: another thread has just freed it", block);
     unsigned spans = spans_of(arena->span[first].pages);
     free_run_spans(arena, first, first + spans, &tally);
     unlock();

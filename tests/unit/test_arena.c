@@ -11,9 +11,12 @@
 
 #include <criterion/criterion.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <weir/alloc.h>
 
 static void need_defaults(void)
@@ -311,4 +314,23 @@ Test(arena, runs_of_every_length_and_alignment)
             must(wr_block_look(run).kind <= WR_BLOCK_INVALID, "still a block");
         }
     check_all("at the end");
+}
+
+/** Where two threads free a run at the same time both may find it in use before either has the lock. */
+Test(arena, a_run_is_freed_once)
+{
+    bool zeroed;
+    int status = 0;
+    pid_t child = fork();
+    must(child >= 0, "no process");
+    if (child == 0) {
+        close(STDERR_FILENO);
+        void *run = wr_large_alloc(4 * WR_SPAN_SIZE, WR_PAGE_SIZE, &zeroed);
+        must(run != NULL, "no memory");
+        wr_large_free(run);
+        wr_large_free(run);
+        _exit(0);
+    }
+    must(waitpid(child, &status, 0) == child, "waitpid");
+    must(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT, "status %#x", (unsigned)status);
 }
