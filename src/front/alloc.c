@@ -118,6 +118,8 @@ static void *alloc_entered(struct wr_heap *heap, size_t size, size_t align, bool
     return block;
 }
 
+static void free_deferred(struct wr_heap *heap);
+
 /** The slow path of every allocation. `align` is a power of two. */
 static void *alloc(size_t size, size_t align, bool zero)
 {
@@ -128,6 +130,7 @@ static void *alloc(size_t size, size_t align, bool zero)
     struct wr_heap *heap = wr_enter();
     if (wr_likely(heap != NULL)) {
         block = alloc_entered(heap, size, align, &zeroed);
+        free_deferred(heap);
         wr_leave(heap);
     } else {
         block = wr_emergency_alloc(size, align);
@@ -246,6 +249,15 @@ static void free_entered(struct wr_heap *heap, void *address)
     wr_block_free(heap, &block, address);
 }
 
+/** Frees what signal handlers have freed that had interrupted a slow path. */
+static void free_deferred(struct wr_heap *heap)
+{
+    for (void *next, *late = wr_deferred_frees(); wr_unlikely(late != NULL); late = next) {
+        next = *(void **)late;
+        free_entered(heap, late);
+    }
+}
+
 /** The slow path of every free. */
 void wr_free_slow(void *address)
 {
@@ -258,10 +270,7 @@ void wr_free_slow(void *address)
         return;
     }
     free_entered(heap, address);
-    for (void *next, *late = wr_deferred_frees(); wr_unlikely(late != NULL); late = next) {
-        next = *(void **)late;
-        free_entered(heap, late);
-    }
+    free_deferred(heap);
     wr_leave(heap);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Threads that come and go, blocks that outlive them, frees from anywhere, destructors, signals, and fork in the
  * middle. */
+#include "front/fast.h"
 #include "support.h"
 
 #include <criterion/criterion.h>
@@ -415,6 +416,27 @@ Test(thread, handlers_that_allocate_never_hang)
         be_interrupted();
     must(waitpid(child, &status, 0) == child, "waitpid: %s", strerror(errno));
     must(!WIFSIGNALED(status) || WTERMSIG(status) != SIGALRM, "the process hung");
+}
+
+/** What a handler frees while its thread is in a slow path is freed by the next slow path, of malloc too. */
+Test(thread, what_handlers_have_freed_is_freed_soon)
+{
+    enum { SIZE = 300 * 1024, COUNT = 4, SMALL = 2000 };
+    static void *small[SMALL];
+    void *large[COUNT];
+    for (size_t i = 0; i < COUNT; i++)
+        must((large[i] = weir_malloc(SIZE)) != NULL, "no memory");
+    uint64_t live = now().live;
+    wr_heap_set_inside(wr_self, true); /* as if a handler had interrupted it there */
+    for (size_t i = 0; i < COUNT; i++)
+        weir_free(large[i]);
+    wr_heap_set_inside(wr_self, false);
+    must(now().live >= live, "freed, though another call was under way");
+    for (size_t i = 0; i < SMALL; i++)
+        must((small[i] = weir_malloc(48)) != NULL, "no memory");
+    must(now().live < live, "%llu bytes live, as many as before", (unsigned long long)now().live);
+    for (size_t i = 0; i < SMALL; i++)
+        weir_free(small[i]);
 }
 
 /* ---- fork ------------------------------------------------------------------------------------------------------ */
