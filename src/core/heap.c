@@ -304,15 +304,9 @@ static void set_waiting(struct wr_heap *heap, struct wr_span *span, struct wr_po
     relist(heap, span);
 }
 
-enum { WORTH_HALVING = 16 }; /* blocks: with fewer, a pool is not looked at again when it is half empty */
-
-/** The count of live blocks at which the owner's free must look again: the next boundary below `live`. */
-static uint16_t next_wake(const struct wr_class *class, unsigned live)
-{
-    if (live > class->wake)
-        return class->wake;
-    return (uint16_t)(class->blocks >= WORTH_HALVING && live * 2 > class->blocks ? class->blocks / 2 : 0);
-}
+/** The count of live blocks at which the owner's free must look again: the next boundary below `live`. That a pool has
+ *  become half empty is found out by take_waiting(). */
+static uint16_t next_wake(const struct wr_class *class, unsigned live) { return live > class->wake ? class->wake : 0; }
 
 /** After the owner has freed into a pool: the state that follows. pre: lock; owner thread, or no thread runs in the
  *  heap. */
@@ -515,14 +509,20 @@ static struct wr_pool *take_pool(struct wr_heap *heap, struct wr_span *span, boo
     return pool;
 }
 
-/** Takes all free blocks of the best pool that waits in the span; NULL if a claimer is about to settle that. pre: lock.
- */
-static void *take_waiting(struct wr_heap *heap, struct wr_span *span, int32_t *count)
+enum { LOOKED_AT = 8 }; /* pools that are found to have become sparser, until the next one is taken as it is */
+
+/** Takes all free blocks of the best pool that waits in the span. NULL if a claimer is about to settle that, or if it
+ *  belongs among the sparser ones by now, and has been put there; *looks counts these. pre: lock. */
+static void *take_waiting(struct wr_heap *heap, struct wr_span *span, int32_t *count, unsigned *looks)
 {
     unsigned page = wr_bits_first(span->fuller != 0 ? span->fuller : span->sparser);
     struct wr_pool *pool = wr_span_pool(span, page);
     const struct wr_class *class = &wr_geometry.class[span->class];
     uint16_t bit = (uint16_t)(1u << page);
+    if (span->fuller != 0 && pool->live * 2u <= class->blocks && ++*looks < LOOKED_AT) {
+        set_waiting(heap, span, pool, pool->live);
+        return NULL;
+    }
     span->fuller &= (uint16_t)~bit;
     span->sparser &= (uint16_t)~bit;
     relist(heap, span);
@@ -559,11 +559,12 @@ static void *find_blocks(struct wr_heap *heap, unsigned class, int32_t *count)
     struct wr_span **list = heap->list[class], *span;
     struct wr_pool *pool = NULL;
     void *first = NULL;
+    unsigned looks = 0;
     bool ahead = false;
     do {
         lock(heap);
         while (first == NULL && ((span = list[WR_LIST_FULLER]) != NULL || (span = list[WR_LIST_SPARSER]) != NULL))
-            first = take_waiting(heap, span, count);
+            first = take_waiting(heap, span, count, &looks);
         if (first == NULL && (span = span_with_room(heap, class)) != NULL)
             pool = take_pool(heap, span, &ahead);
         unlock_and_check(heap);
