@@ -54,7 +54,7 @@ struct wr_span {
     uint16_t free, resident, busy; /* pages, a bit each: see above */
     uint16_t returned;             /* pages not resident because they were given back; for the figures */
     uint16_t fuller, sparser;      /* small, object: waiting pools with less, and with more, than half of their blocks
-                                      free */
+                                      free; small: when last looked at */
     uint16_t young, frozen;        /* object: pools that received blocks since the collector was there; that shall
                                       not */
     uint8_t kind;                  /* enum wr_span_kind */
