@@ -61,6 +61,7 @@ weir_sources = \
     src/object/log.c \
     src/object/look.c \
     src/object/map.c \
+    src/object/mark.c \
     src/object/object.c \
     src/object/scope.c \
     src/object/set.c \

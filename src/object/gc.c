@@ -632,12 +632,11 @@ static long run(struct wr_domain *domain, const struct wr_trace_want *want, bool
     struct wr_trace *trace = pass.trace = wr_trace_begin(want);
     if (trace != NULL) {
         gc->trace = trace;
-        wr_trace_count(trace, 1, trace->lines);
+        wr_trace_count_all(trace);
         if (!trace->failed) {
             pass.kept += wr_trace_compare(trace, 1, trace->lines);
             pass.dead += pass.kept;
-            while (wr_trace_mark(trace, SIZE_MAX))
-                continue;
+            wr_trace_mark_all(trace);
             wr_trace_list_white(trace, 1, trace->lines);
             grow_up(trace);
             gc->refills = trace->partial ? gc->refills : refills;
@@ -752,12 +751,11 @@ long weir_gc_collect_shared(void)
     struct wr_trace *trace = pass.trace = wr_trace_begin(&want);
     if (trace != NULL) {
         wr_domain_each(set_trace, trace);
-        wr_trace_count(trace, 1, trace->lines);
+        wr_trace_count_all(trace);
         if (!trace->failed) {
             pass.kept += wr_trace_compare(trace, 1, trace->lines);
             pass.dead += pass.kept;
-            while (wr_trace_mark(trace, SIZE_MAX))
-                continue;
+            wr_trace_mark_all(trace);
             wr_trace_list_white(trace, 1, trace->lines);
             result = bury(&pass);
         }

@@ -143,16 +143,21 @@ static void gather_wanted(struct gather *gather)
  * takes to find them. They have mappings of their own, since malloc's blocks may be somebody else's soon. */
 enum { HUGE_PAGE = 2 << 20 };
 
+static void *map_huge(size_t size)
+{
+    void *memory = wr_space_map(size, HUGE_PAGE);
+    if (memory != NULL && wr_options.thp != WR_THP_NEVER)
+        wr_os_advise_huge(memory, wr_round_down(size, HUGE_PAGE), true);
+    return memory;
+}
+
 static void *get_memory(size_t *size, bool *mapped)
 {
     *mapped = *size >= HUGE_PAGE;
     if (!*mapped)
         return weir_calloc(1, *size);
     *size = wr_round_up(*size, WR_PAGE_SIZE);
-    void *memory = wr_space_map(*size, HUGE_PAGE);
-    if (memory != NULL && wr_options.thp != WR_THP_NEVER)
-        wr_os_advise_huge(memory, wr_round_down(*size, HUGE_PAGE), true);
-    return memory;
+    return map_huge(*size);
 }
 
 /** Takes `count` things of `size` bytes from what begins at *at, an offset; returns where they begin. */
@@ -251,12 +256,38 @@ void wr_trace_end(struct wr_trace *trace)
         if (trace->big[i] != NULL && trace->big[i]->line == (trace->big_line << WR_LINE_SHIFT) + i)
             trace->big[i]->line = 0;
     weir_free(trace->more);
+    wr_sorter_end(trace);
     if (trace->apart > 0)
         wr_space_unmap(trace->map.page, trace->apart);
     if (trace->mapped)
         wr_space_unmap(trace, trace->size);
     else
         weir_free(trace);
+}
+
+void wr_sorter_begin(struct wr_trace *trace)
+{
+    enum { FROM = WR_DEBUG >= 2 ? 2 : 1 << 15 }; /* lines: notes on fewer are near the processor as they are */
+    struct wr_sorter *sorter = &trace->sorter;
+    uint32_t regions = wr_trace_regions(trace);
+    size_t head = wr_round_up(regions * sizeof *sorter->next, sizeof(uint16_t) * WR_REGION_ROOM);
+    if (trace->lines < FROM)
+        return;
+    sorter->size = wr_round_up(head + (size_t)regions * WR_REGION_ROOM * sizeof(uint16_t), HUGE_PAGE);
+    char *memory = map_huge(sorter->size);
+    if (memory == NULL)
+        return; /* then it takes longer */
+    sorter->next = (uint16_t **)(void *)memory;
+    sorter->room = (uint16_t *)(void *)(memory + head);
+    for (uint32_t region = 0; region < regions; region++)
+        sorter->next[region] = sorter->room + (size_t)region * WR_REGION_ROOM;
+}
+
+void wr_sorter_end(struct wr_trace *trace)
+{
+    if (trace->sorter.next != NULL)
+        wr_space_unmap(trace->sorter.next, trace->sorter.size);
+    trace->sorter.next = NULL;
 }
 
 void wr_trace_forget(struct wr_trace *trace, const struct wr_typed *pool)
@@ -287,12 +318,6 @@ uint32_t wr_trace_far_place(const struct wr_trace *trace, const void *object)
     bool known =
         big != NULL && big->line >= first && big->line - first < trace->bigs && trace->big[big->line - first] == big;
     return known ? big->line : 0;
-}
-
-/** References that an object has, 0 if it is not to be looked at. */
-WR_INLINE unsigned count_of(const struct wr_trace *trace, const struct wr_header *header)
-{
-    return trace->shared ? wr_count_shared(header) : wr_count_own(header);
 }
 
 /* ---- counting ---------------------------------------------------------------------------------------------------- */
@@ -354,22 +379,15 @@ static void count_visited(void *object, void *arg)
     count_place(trace, trace->found, wr_trace_place(trace, object));
 }
 
-/** Blocks of a line. */
-struct blocks {
-    char *first;
-    size_t size;
-    unsigned objects;
-    const uint8_t *own;
-};
-
-static struct blocks blocks_of(const struct wr_trace *trace, uint32_t l)
+/** Counts the places of a region that wait. */
+static WR_NOINLINE void count_region(struct wr_trace *trace, uint32_t region)
 {
-    const struct wr_line *line = &trace->line[l];
-    const struct wr_trace_kind *kind = &trace->kind[line->kind];
-    return (struct blocks){.first = wr_typed_start(line->pool) + kind->first + (size_t)line->first * kind->size,
-                           .size = kind->size,
-                           .objects = line->objects,
-                           .own = &trace->own[l << WR_LINE_SHIFT]};
+    uint32_t first = region << WR_REGION_SHIFT;
+    uint8_t *found = trace->found + first;
+    struct wr_waiting waiting = wr_sorter_take(&trace->sorter, region);
+    for (const uint16_t *at = waiting.from; at < waiting.to; at++)
+        if (wr_unlikely(++found[*at] == 0))
+            count_more(trace, first + *at);
 }
 
 /** What a line's fields are seen to hold. */
@@ -397,7 +415,7 @@ static void count_batch(struct wr_trace *trace, struct batch *batch)
 }
 
 /** Finds what the field at `offset` of a line's objects refers to. pre: the batch is empty. */
-WR_INLINE void find_field(struct wr_trace *trace, const struct blocks *blocks, unsigned offset, struct batch *batch,
+WR_INLINE void find_field(struct wr_trace *trace, const struct wr_blocks *blocks, unsigned offset, struct batch *batch,
                           struct seen *seen, bool full, bool far)
 {
     const struct wr_trace_map map = trace->map; /* the compiler keeps in registers what cannot change */
@@ -421,8 +439,61 @@ WR_INLINE void find_field(struct wr_trace *trace, const struct blocks *blocks, u
     seen->nobody += nobody;
 }
 
+/** The same; the places wait with others of their regions. */
+WR_INLINE void sort_field(struct wr_trace *trace, const struct wr_blocks *blocks, unsigned offset, struct seen *seen,
+                          bool full, bool far)
+{
+    const struct wr_trace_map map = trace->map;
+    uint16_t **next = trace->sorter.next;
+    const char *field = blocks->first + sizeof(struct wr_header) + offset;
+    unsigned objects = blocks->objects, none = 0, nobody = 0;
+    for (unsigned i = 0; i < objects; i++, field += blocks->size) {
+        if (!full && blocks->own[i] == 0)
+            continue;
+        void *other = *(void *const *)(const void *)field;
+        uint32_t place = wr_trace_near_place(map, other);
+        if (far && wr_unlikely(place == 0))
+            place = wr_trace_far_place(trace, other);
+        if (wr_sorter_put(next, place))
+            count_region(trace, place >> WR_REGION_SHIFT);
+        none += other == NULL;
+        nobody += place == 0;
+    }
+    seen->none += none;
+    seen->nobody += nobody;
+}
+
+/** Sorts what a line's objects refer to by the table of their kind. */
+static void sort_line(struct wr_trace *trace, const struct wr_trace_kind *kind, const struct wr_blocks *blocks,
+                      bool full, struct seen *seen)
+{
+    for (unsigned i = 0; i < kind->nrefs; i++)
+        if (wr_unlikely(trace->far))
+            sort_field(trace, blocks, kind->refs[i], seen, false, true);
+        else if (full)
+            sort_field(trace, blocks, kind->refs[i], seen, true, false);
+        else
+            sort_field(trace, blocks, kind->refs[i], seen, false, false);
+}
+
+/** Counts it at once; what the last field refers to stays in one of the batches, the other is empty. */
+static void batch_line(struct wr_trace *trace, const struct wr_trace_kind *kind, const struct wr_blocks *blocks,
+                       bool full, struct seen *seen, struct batch batch[2])
+{
+    for (unsigned i = 0; i < kind->nrefs; i++) {
+        struct batch *here = &batch[batch[0].count > 0], *before = &batch[batch[0].count == 0];
+        if (wr_unlikely(trace->far))
+            find_field(trace, blocks, kind->refs[i], here, seen, false, true);
+        else if (full)
+            find_field(trace, blocks, kind->refs[i], here, seen, true, false);
+        else
+            find_field(trace, blocks, kind->refs[i], here, seen, false, false);
+        count_batch(trace, before);
+    }
+}
+
 /** Writes down the counts of a line's objects; returns how many there are. What lies `ahead` is fetched. */
-WR_INLINE unsigned write_counts(const struct blocks *blocks, uint8_t *own, ptrdiff_t ahead, uint32_t *states,
+WR_INLINE unsigned write_counts(const struct wr_blocks *blocks, uint8_t *own, ptrdiff_t ahead, uint32_t *states,
                                 bool shared)
 {
     const char *at = blocks->first;
@@ -443,7 +514,7 @@ WR_INLINE unsigned write_counts(const struct blocks *blocks, uint8_t *own, ptrdi
 }
 
 /** Counts what the objects of a line visit. */
-static void count_traversed(struct wr_trace *trace, const struct blocks *blocks,
+static void count_traversed(struct wr_trace *trace, const struct wr_blocks *blocks,
                             void (*traverse)(void *object, weir_visit_fn visit, void *arg))
 {
     for (unsigned i = 0; i < blocks->objects; i++)
@@ -451,29 +522,23 @@ static void count_traversed(struct wr_trace *trace, const struct blocks *blocks,
             traverse(blocks->first + i * blocks->size + sizeof(struct wr_header), count_visited, trace);
 }
 
-/** Counts what a line's objects refer to; what the last field does stays in one of the batches, the other is empty. */
+/** Counts what a line's objects refer to. */
 static void count_line(struct wr_trace *trace, uint32_t l, struct batch batch[2])
 {
     struct wr_line *line = &trace->line[l];
     uint32_t next = l + 1 < trace->lines ? l + 1 : l;
     const struct wr_trace_kind *kind = &trace->kind[line->kind];
-    const struct blocks blocks = blocks_of(trace, l);
+    const struct wr_blocks blocks = wr_trace_blocks(trace, l);
     uint8_t *own = &trace->own[l << WR_LINE_SHIFT];
-    ptrdiff_t ahead = trace->line[next].pool != NULL ? blocks_of(trace, next).first - blocks.first : 0;
+    ptrdiff_t ahead = trace->line[next].pool != NULL ? wr_trace_blocks(trace, next).first - blocks.first : 0;
     struct seen seen = {0, 0};
     uint32_t states;
     unsigned counted = trace->shared ? write_counts(&blocks, own, ahead, &states, true)
                                      : write_counts(&blocks, own, ahead, &states, false);
-    for (unsigned i = 0; i < kind->nrefs; i++) {
-        struct batch *here = &batch[batch[0].count > 0], *before = &batch[batch[0].count == 0];
-        if (wr_unlikely(trace->far))
-            find_field(trace, &blocks, kind->refs[i], here, &seen, false, true);
-        else if (counted == blocks.objects)
-            find_field(trace, &blocks, kind->refs[i], here, &seen, true, false);
-        else
-            find_field(trace, &blocks, kind->refs[i], here, &seen, false, false);
-        count_batch(trace, before);
-    }
+    if (trace->sorter.next != NULL)
+        sort_line(trace, kind, &blocks, counted == blocks.objects, &seen);
+    else
+        batch_line(trace, kind, &blocks, counted == blocks.objects, &seen, batch);
     if (kind->traverse != NULL)
         count_traversed(trace, &blocks, kind->traverse);
     line->counted = (uint8_t)counted;
@@ -488,7 +553,7 @@ static void count_bigs(struct wr_trace *trace, uint32_t l)
     for (unsigned i = 0; i < trace->line[l].objects; i++) {
         uint32_t place = (l << WR_LINE_SHIFT) + i;
         struct wr_big *big = wr_trace_big(trace, place);
-        unsigned count = big != NULL ? count_of(trace, wr_header_of(big->object)) : 0;
+        unsigned count = big != NULL ? wr_trace_count_of(trace, wr_header_of(big->object)) : 0;
         trace->own[place] = (uint8_t)wr_min(count, 255);
         if (count == 0)
             continue;
@@ -511,15 +576,18 @@ void wr_trace_count(struct wr_trace *trace, uint32_t from, uint32_t to)
     count_batch(trace, &batch[1]);
 }
 
+void wr_trace_count_all(struct wr_trace *trace)
+{
+    wr_sorter_begin(trace);
+    wr_trace_count(trace, 1, trace->lines);
+    if (trace->sorter.next != NULL)
+        for (uint32_t region = 0; region < wr_trace_regions(trace); region++)
+            count_region(trace, region);
+}
+
 enum { REPORTS = 10 }; /* of a pass, and lines of each */
 
 /* ---- colours ----------------------------------------------------------------------------------------------------- */
-
-static void queue_line(struct wr_trace *trace, uint32_t l)
-{
-    trace->waits[l] = 1;
-    trace->group[l >> WR_TRACE_GROUP_SHIFT] = 1;
-}
 
 static void count_type(void *object, void *arg)
 {
@@ -546,7 +614,7 @@ static WR_COLD void report(struct wr_trace *trace, uint32_t place, uint64_t coun
             unsigned count;
         } visits = {object, 0};
         void *other = (p & (WR_LINE - 1)) < trace->line[p >> WR_LINE_SHIFT].objects ? wr_trace_object(trace, p) : NULL;
-        if (other == NULL || trace->own[p] == 0 || count_of(trace, wr_header_of(other)) == 0)
+        if (other == NULL || trace->own[p] == 0 || wr_trace_count_of(trace, wr_header_of(other)) == 0)
             continue;
         wr_object_visit(other, wr_trace_type(trace, p), count_type, &visits);
         if (visits.count == 0)
@@ -563,7 +631,8 @@ enum verdict { INSIDE, OUTSIDE, GONE };
 static WR_NOINLINE enum verdict compare_exactly(struct wr_trace *trace, uint32_t place, unsigned held, unsigned *wrong)
 {
     void *object = wr_trace_object(trace, place);
-    uint64_t count = object != NULL ? count_of(trace, wr_header_of(object)) : 0, found = wr_trace_found(trace, place);
+    uint64_t count = object != NULL ? wr_trace_count_of(trace, wr_header_of(object)) : 0,
+             found = wr_trace_found(trace, place);
     if (count == 0)
         return GONE;
     count -= held;
@@ -580,7 +649,7 @@ WR_INLINE void colour_line(struct wr_trace *trace, uint32_t l, uint64_t there, u
     trace->marked[l] = ~there | outside;
     trace->looked[l] = ~there;
     if (outside != 0)
-        queue_line(trace, l);
+        wr_trace_queue(trace, l);
 }
 
 void wr_trace_guess(struct wr_trace *trace, uint32_t from, uint32_t to)
@@ -659,225 +728,6 @@ unsigned wr_trace_compare(struct wr_trace *trace, uint32_t from, uint32_t to)
     return wrong;
 }
 
-/* ---- marking ----------------------------------------------------------------------------------------------------- */
-
-/* What waits to be looked into is found by its line, and lines are gone through in the order of memory, again and
- * again, until none waits. Where many objects are grey, as in a graph without order, a line has gathered some by the
- * time its turn comes, and they lie side by side. A group of lines in which none waits is passed by, so that it takes
- * no longer where each object leads to one other.
- *
- * The lines whose turn comes next are found some steps ahead, and their grey objects fetched into the cache; the idea
- * of a short queue between what is known to be needed and its use is that of C.-Y. Cher, A. Hosking and T. Vijaykumar,
- * "Software prefetching for mark-sweep garbage collection", 2004. */
-
-/** What is at a place becomes grey, unless it is black. A store costs less than to look whether it is needed. Returns
- *  the line. */
-WR_INLINE uint32_t reach(uint64_t *marked, uint8_t *waits, uint8_t *group, uint32_t place)
-{
-    uint32_t l = place >> WR_LINE_SHIFT;
-    marked[l] |= UINT64_C(1) << (place & (WR_LINE - 1));
-    waits[l] = 1;
-    group[l >> WR_TRACE_GROUP_SHIFT] = 1;
-    return l;
-}
-
-static void reach_visited(void *object, void *arg)
-{
-    struct wr_trace *trace = arg;
-    uint32_t l = reach(trace->marked, trace->waits, trace->group, wr_trace_place(trace, object));
-    trace->hint = l != 0 ? l : trace->hint;
-}
-
-/** Index of the first of bytes [from, to) that is not 0; `to` if all are. pre: `to` is a multiple of 8. */
-WR_INLINE size_t find_set(const uint8_t *set, size_t from, size_t to)
-{
-    for (size_t at = from & ~(size_t)7; at < to; at += 8) {
-        uint64_t word;
-        memcpy(&word, set + at, sizeof word);
-        if (__BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__)
-            word = __builtin_bswap64(word);
-        if (at < from)
-            word &= ~UINT64_C(0) << (from - at) * 8;
-        if (word != 0)
-            return at + wr_bits_first(word) / 8;
-    }
-    return to;
-}
-
-/** Takes the next line that waits; false if none does. */
-static bool take_line(struct wr_trace *trace, uint32_t *line)
-{
-    const size_t groups = wr_round_up(trace->groups, 8);
-    size_t l = trace->next, g = l >> WR_TRACE_GROUP_SHIFT;
-    for (;;) {
-        size_t end = (g + 1) << WR_TRACE_GROUP_SHIFT;
-        l = find_set(trace->waits, l, end);
-        if (l < end)
-            break;
-        g = find_set(trace->group, g + 1, groups);
-        if (g == groups && (g = find_set(trace->group, 0, groups)) == groups)
-            return false;
-        trace->group[g] = 0;
-        l = g << WR_TRACE_GROUP_SHIFT;
-    }
-    trace->waits[l] = 0;
-    trace->next = (uint32_t)l + 1;
-    *line = (uint32_t)l;
-    return true;
-}
-
-/** Objects of a line that are about to be looked into. */
-struct ahead {
-    char *first;      /* NULL: of a line of large objects, or its pool has gone */
-    uint64_t objects; /* a bit each */
-    uint32_t line, kind;
-};
-
-/** Grey objects of a line, which become black. */
-WR_INLINE uint64_t blacken_grey(struct wr_trace *trace, uint32_t l)
-{
-    uint64_t grey = trace->marked[l] & ~trace->looked[l];
-    trace->looked[l] |= grey;
-    return grey;
-}
-
-/** Has grey objects of a line fetched. */
-WR_INLINE void fetch(struct wr_trace *trace, struct ahead *ahead, uint32_t l, uint64_t grey)
-{
-    *ahead = (struct ahead){.line = l, .kind = trace->line[l].kind, .objects = grey};
-    if (trace->line[l].pool == NULL)
-        return;
-    struct blocks blocks = blocks_of(trace, l);
-    ahead->first = blocks.first;
-    for (uint64_t left = grey; left != 0; left &= left - 1)
-        __builtin_prefetch(blocks.first + wr_bits_first(left) * blocks.size);
-}
-
-/** Takes the next line with grey objects: they become black, and are fetched. False if there is none. */
-static bool take_ahead(struct wr_trace *trace, struct ahead *ahead)
-{
-    uint64_t grey;
-    uint32_t l;
-    do {
-        if (!take_line(trace, &l))
-            return false;
-        grey = blacken_grey(trace, l);
-    } while (grey == 0);
-    fetch(trace, ahead, l, grey);
-    return true;
-}
-
-/** The same for the line where the last reference leads. */
-static bool take_hint(struct wr_trace *trace, struct ahead *ahead)
-{
-    uint64_t grey = blacken_grey(trace, trace->hint);
-    if (grey == 0)
-        return false;
-    trace->waits[trace->hint] = 0;
-    fetch(trace, ahead, trace->hint, grey);
-    return true;
-}
-
-static unsigned look_into_bigs(struct wr_trace *trace, const struct ahead *ahead)
-{
-    unsigned done = 1;
-    for (uint64_t left = ahead->objects; left != 0; left &= left - 1, done++) {
-        const struct wr_big *big = ahead->line >= trace->big_line
-                                       ? wr_trace_big(trace, (ahead->line << WR_LINE_SHIFT) + wr_bits_first(left))
-                                       : NULL;
-        if (big != NULL && count_of(trace, wr_header_of(big->object)) > 0)
-            wr_object_visit(big->object, big->type, reach_visited, trace);
-    }
-    return done;
-}
-
-/** Looks into objects of a kind with `nrefs` fields, and returns how many, and one. What the program has released since
- *  it became grey is left alone. */
-WR_INLINE unsigned look_into(struct wr_trace *trace, const struct ahead *ahead, unsigned nrefs, bool far)
-{
-    const struct wr_trace_map map = trace->map;
-    uint64_t *marked = trace->marked;
-    uint8_t *waits = trace->waits, *group = trace->group;
-    const struct wr_trace_kind *kind = &trace->kind[ahead->kind];
-    const uint16_t *refs = kind->refs;
-    size_t size = kind->size;
-    unsigned done = 1;
-    uint32_t hint = trace->hint;
-    for (uint64_t left = ahead->objects; left != 0; left &= left - 1, done++) {
-        const char *at = ahead->first + wr_bits_first(left) * size;
-        const struct wr_header *header = (const struct wr_header *)(const void *)at;
-        if (wr_unlikely(wr_count(header) <= 0) && count_of(trace, header) == 0)
-            continue;
-        for (unsigned i = 0; i < nrefs; i++) {
-            void *other = *(void *const *)(const void *)(at + sizeof *header + refs[i]);
-            uint32_t place = wr_trace_near_place(map, other);
-            if (far && wr_unlikely(place == 0))
-                place = wr_trace_far_place(trace, other);
-            uint32_t l = reach(marked, waits, group, place);
-            hint = l != 0 ? l : hint;
-        }
-    }
-    trace->hint = hint;
-    return done;
-}
-
-/** The same for what the type's function visits. */
-static void look_by_visits(struct wr_trace *trace, const struct ahead *ahead)
-{
-    const struct wr_trace_kind *kind = &trace->kind[ahead->kind];
-    for (uint64_t left = ahead->objects; left != 0; left &= left - 1) {
-        char *at = ahead->first + wr_bits_first(left) * (size_t)kind->size;
-        if (count_of(trace, (struct wr_header *)(void *)at) > 0)
-            kind->traverse(at + sizeof(struct wr_header), reach_visited, trace);
-    }
-}
-
-/** Looks into objects of a line once; returns about how many. */
-static unsigned look_once(struct wr_trace *trace, const struct ahead *ahead)
-{
-    const struct wr_trace_kind *kind = &trace->kind[ahead->kind];
-    if (wr_unlikely(ahead->first == NULL))
-        return look_into_bigs(trace, ahead);
-    if (kind->traverse != NULL)
-        look_by_visits(trace, ahead);
-    if (wr_unlikely(trace->far))
-        return look_into(trace, ahead, kind->nrefs, true);
-    if (kind->nrefs == 2) /* for what is frequent the compiler makes a loop of its own */
-        return look_into(trace, ahead, 2, false);
-    return look_into(trace, ahead, kind->nrefs, false);
-}
-
-/** Looks into objects of a line, and those that they lead to in the line itself. */
-static unsigned look_ahead(struct wr_trace *trace, struct ahead *ahead)
-{
-    unsigned done = 0;
-    do {
-        done += look_once(trace, ahead);
-        ahead->objects = blacken_grey(trace, ahead->line);
-    } while (ahead->objects != 0);
-    return done;
-}
-
-bool wr_trace_mark(struct wr_trace *trace, size_t most)
-{
-    struct ahead ahead[WR_TRACE_AHEAD];
-    size_t done = 0;
-    unsigned first = 0, last = 0; /* they only grow */
-    /* Nothing is ahead in the end: what the program does before this goes on may concern those objects. */
-    for (;;) {
-        if (done < most && first == last && take_hint(trace, &ahead[last % WR_TRACE_AHEAD])) {
-            last++; /* perhaps all is one list: then it is followed, and nothing looked for */
-            done += look_ahead(trace, &ahead[first++ % WR_TRACE_AHEAD]);
-        } else if (done < most && last - first < WR_TRACE_AHEAD && take_ahead(trace, &ahead[last % WR_TRACE_AHEAD])) {
-            last++;
-        } else if (first != last) {
-            done += look_ahead(trace, &ahead[first++ % WR_TRACE_AHEAD]);
-        } else {
-            return done >= most;
-        }
-    }
-}
-
 /* ---- what is white in the end ------------------------------------------------------------------------------------ */
 
 void wr_trace_list_white(struct wr_trace *trace, uint32_t from, uint32_t to)
@@ -932,7 +782,7 @@ static void recount_line(struct wr_trace *trace, uint32_t l, void *arg WR_UNUSED
     for (uint64_t white = wr_trace_white_of(trace, l); white != 0; white &= white - 1) {
         uint32_t place = (l << WR_LINE_SHIFT) + wr_bits_first(white);
         void *object = wr_trace_object(trace, place);
-        unsigned count = object != NULL ? count_of(trace, wr_header_of(object)) : 0;
+        unsigned count = object != NULL ? wr_trace_count_of(trace, wr_header_of(object)) : 0;
         trace->own[place] = (uint8_t)wr_min(count, 255);
         if (count == 0) {
             trace->marked[l] |= white & -white;
@@ -971,7 +821,7 @@ static void compare_again(struct wr_trace *trace, uint32_t l, void *arg)
     trace->marked[l] |= gone | outside;
     trace->looked[l] |= gone;
     if (outside != 0)
-        queue_line(trace, l);
+        wr_trace_queue(trace, l);
 }
 
 unsigned wr_trace_compare_again(struct wr_trace *trace, unsigned held)

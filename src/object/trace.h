@@ -73,6 +73,21 @@ enum {
     WR_TRACE_GROUP = 1 << WR_TRACE_GROUP_SHIFT, /* lines */
 };
 
+enum {
+    WR_REGION_SHIFT = 16, /* a region is so many places */
+    WR_REGION_LINES = 1 << (WR_REGION_SHIFT - WR_LINE_SHIFT),
+    WR_REGION_ROOM = 1 << 12, /* places of one that can wait */
+};
+
+/** Places that wait to be counted, or marked, together with others of their region. Where notes do not fit into the
+ *  processor's second cache, those of a region do, or of a few: what waits is written and read in order, and one
+ *  reference is not one cache miss. */
+struct wr_sorter {
+    uint16_t **next; /* for each region: where its next place goes. NULL: places do not wait */
+    uint16_t *room;  /* aligned to that of a region */
+    size_t size;     /* of their mapping, bytes */
+};
+
 struct wr_trace {
     uint8_t *own, *found;      /* by place */
     uint64_t *marked, *looked; /* by line, a bit for each object. All of line 0, the places of nothing, are set */
@@ -102,6 +117,8 @@ struct wr_trace {
         uint32_t place, count;
     } * more;
     size_t more_room, more_count;
+
+    struct wr_sorter sorter;
 
     /* weir_gc_poll()'s progress */
     enum wr_search { WR_SEARCH_COUNT, WR_SEARCH_COMPARE, WR_SEARCH_MARK, WR_SEARCH_LIST, WR_SEARCH_DONE } search;
@@ -173,11 +190,77 @@ WR_INLINE uint32_t wr_trace_place(const struct wr_trace *trace, const void *obje
     return wr_likely(place != 0 || !trace->far) ? place : wr_trace_far_place(trace, object);
 }
 
+/** References that an object has, 0 if it is not to be looked at. */
+WR_INLINE unsigned wr_trace_count_of(const struct wr_trace *trace, const struct wr_header *header)
+{
+    return trace->shared ? wr_count_shared(header) : wr_count_own(header);
+}
+
+/** Blocks of a line. */
+struct wr_blocks {
+    char *first;
+    size_t size;
+    unsigned objects;
+    const uint8_t *own;
+};
+
+WR_INLINE struct wr_blocks wr_trace_blocks(const struct wr_trace *trace, uint32_t l)
+{
+    const struct wr_line *line = &trace->line[l];
+    const struct wr_trace_kind *kind = &trace->kind[line->kind];
+    return (struct wr_blocks){.first = wr_typed_start(line->pool) + kind->first + (size_t)line->first * kind->size,
+                              .size = kind->size,
+                              .objects = line->objects,
+                              .own = &trace->own[l << WR_LINE_SHIFT]};
+}
+
+/** A line may have grey objects. */
+WR_INLINE void wr_trace_queue(struct wr_trace *trace, uint32_t l)
+{
+    trace->waits[l] = 1;
+    trace->group[l >> WR_TRACE_GROUP_SHIFT] = 1;
+}
+
+/** Lets places wait from now on, if there are enough lines, and memory. */
+void wr_sorter_begin(struct wr_trace *trace);
+void wr_sorter_end(struct wr_trace *trace);
+
+WR_INLINE uint32_t wr_trace_regions(const struct wr_trace *trace)
+{
+    return (trace->lines >> (WR_REGION_SHIFT - WR_LINE_SHIFT)) + 1;
+}
+
+/** Has a place wait; true if there is no room for another one of its region. */
+WR_INLINE bool wr_sorter_put(uint16_t **next, uint32_t place)
+{
+    uint16_t **slot = &next[place >> WR_REGION_SHIFT], *at = *slot;
+    *at++ = (uint16_t)place;
+    *slot = at;
+    return wr_unlikely(((uintptr_t)at & (WR_REGION_ROOM * sizeof *at - 1)) == 0);
+}
+
+/** Places, less that of the first in their region. */
+struct wr_waiting {
+    const uint16_t *from, *to;
+};
+
+/** The places of a region that wait, which is over. They stay where they are until the next is put there. */
+WR_INLINE struct wr_waiting wr_sorter_take(struct wr_sorter *sorter, uint32_t region)
+{
+    uint16_t *from = sorter->room + (size_t)region * WR_REGION_ROOM, *to = sorter->next[region];
+    sorter->next[region] = from;
+    return (struct wr_waiting){from, to};
+}
+
 /** References to the object at a place that have been found. */
 uint64_t wr_trace_found(const struct wr_trace *trace, uint32_t place);
 
 /** Counts what objects of lines [from, to) refer to. */
 void wr_trace_count(struct wr_trace *trace, uint32_t from, uint32_t to);
+
+/** The same for all lines, and faster where there are many. Nothing may happen to objects until wr_trace_mark_all()
+ *  is done. */
+void wr_trace_count_all(struct wr_trace *trace);
 
 /** Colours objects of lines [from, to): grey what has references that were not found, white the rest; what has fewer
  *  than were found is grey, and reported. Returns the number of those. */
@@ -188,6 +271,9 @@ void wr_trace_guess(struct wr_trace *trace, uint32_t from, uint32_t to);
 
 /** Looks into grey objects, some `most` of them; false once there are none. */
 bool wr_trace_mark(struct wr_trace *trace, size_t most);
+
+/** Looks into all grey objects, faster where they are many. pre: wr_trace_count_all(). */
+void wr_trace_mark_all(struct wr_trace *trace);
 
 /** Notes which of lines [from, to) have white objects, and how many these are. pre: nothing is grey. All below concerns
  *  lines so noted. */

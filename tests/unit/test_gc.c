@@ -667,6 +667,80 @@ Test(gc, an_invented_reference_that_makes_up_for_a_real_one_frees_nothing)
     must(unit_alive() == 0, "%lu are alive", unit_alive());
 }
 
+/* ---- so many that references are sorted -------------------------------------------------------------------------- */
+
+static void visit_right(void *object, weir_visit_fn visit, void *arg) { visit(((struct node *)object)->right, arg); }
+static void clear_right(void *object) { weir_clear(&((struct node *)object)->right); }
+static const struct weir_type half_visited_type = {.name = "half visited",
+                                                   .size = sizeof(struct node),
+                                                   WEIR_REFS(struct node, left),
+                                                   .traverse = visit_right,
+                                                   .clear = clear_right};
+static const struct weir_type single_type = {
+    .name = "single", .size = sizeof(struct node), WEIR_REFS(struct node, left)};
+static const struct weir_type bulky_type = {.name = "bulky", .size = 8000, WEIR_REFS(struct node, left, right)};
+
+/** The type of the i-th object: runs of three kinds, and two large ones at every `large`-th place. */
+static const struct weir_type *type_of(size_t i, size_t large)
+{
+    if (large > 0 && i % large < 2)
+        return &bulky_type;
+    return i % 4096 < 500 ? &half_visited_type : i % 4096 < 1000 ? &single_type : &node_type;
+}
+
+/** Two graphs without order, of every other of n objects each; from root[k] all of one can be reached. Many refer to
+ *  the same one, more than a byte counts; some to nothing. */
+static void make_two_graphs(struct node *root[2], size_t n, size_t large)
+{
+    struct unit_rng rng = {12345};
+    struct node **all = weir_malloc(n * sizeof *all);
+    for (size_t i = 0; i < n; i++)
+        all[i] = make(type_of(i, large));
+    for (size_t i = n - 1; i > 1; i--) {
+        size_t j = unit_below(&rng, i / 2 + 1) * 2 + i % 2; /* in the same graph */
+        struct node *other = all[i];
+        all[i] = all[j];
+        all[j] = other;
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct node *next = i + 2 < n ? all[i + 2] : NULL;
+        bool single = weir_typeof(all[i]) == &single_type;
+        all[i]->value = !single && i % 7 == 0;
+        *(all[i]->value ? &all[i]->right : &all[i]->left) = next;
+        if (!single && i % 100 != 17)
+            *(all[i]->value ? &all[i]->left : &all[i]->right) =
+                weir_ref(all[i % 50 < 2 ? i % 2 : unit_below(&rng, n / 2) * 2 + i % 2]);
+    }
+    root[0] = all[0];
+    root[1] = all[1];
+    weir_free(all);
+}
+
+static void collect_two_graphs(size_t n, size_t large)
+{
+    struct node *root[2];
+    size_t length = 0;
+    weir_gc_disable();
+    make_two_graphs(root, n, large);
+    unit_must_collect(0);
+    weir_clear(&root[1]);
+    unit_must_collect((long)n / 2);
+    for (const struct node *at = root[0]; at != NULL; at = at->value ? at->right : at->left)
+        length++;
+    must(length == n / 2 && unit_alive() == n / 2, "%zu are left, and %lu alive", length, unit_alive());
+    unit_must_collect(0);
+    weir_clear(&root[0]);
+    unit_must_collect((long)n / 2);
+    must(unit_alive() == 0, "%lu are alive", unit_alive());
+    weir_gc_enable();
+}
+
+/* Not scaled: so many there must be. */
+enum { MANY = UNIT_SANITIZED ? 300000 : 2400000 };
+
+Test(gc, one_of_two_large_graphs_dies) { collect_two_graphs(MANY, 0); }
+Test(gc, one_of_two_large_graphs_with_large_objects_dies) { collect_two_graphs(MANY, 4000); }
+
 /* ---- random graphs, against a naive idea of reachability --------------------------------------------------------- */
 
 enum { SLOTS = 400, ROOTS = 12 };
@@ -982,10 +1056,7 @@ static void *collect_on_small_stack(void *arg WR_UNUSED)
     return NULL;
 }
 
-Test(gc, ten_million_in_a_cycle_on_a_small_stack)
-{
-    unit_on_stack(64 * WR_KIB, collect_on_small_stack, NULL);
-}
+Test(gc, ten_million_in_a_cycle_on_a_small_stack) { unit_on_stack(64 * WR_KIB, collect_on_small_stack, NULL); }
 
 /** A release takes no memory at all, a collection no more than docs/gc.md says. */
 static void *live_on_little(void *arg WR_UNUSED)
@@ -1009,10 +1080,7 @@ static void *live_on_little(void *arg WR_UNUSED)
     return NULL;
 }
 
-static void live_on_little_on_a_small_stack(void)
-{
-    unit_on_stack(64 * WR_KIB, live_on_little, NULL);
-}
+static void live_on_little_on_a_small_stack(void) { unit_on_stack(64 * WR_KIB, live_on_little, NULL); }
 
 Test(gc, ten_million_released_and_collected_without_memory)
 {
