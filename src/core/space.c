@@ -26,6 +26,21 @@ static void *map_over_and_trim(size_t size, size_t align)
     return start;
 }
 
+/** Without room for more than `size`, as under a tight limit: the system says where it has room, and from the aligned
+ *  address below that there is as much, as a rule. */
+static void *map_exactly(size_t size, size_t align)
+{
+    uintptr_t hint = 0;
+    for (unsigned tries = 0; tries < 2; tries++) {
+        char *start = wr_os_map((void *)hint, size);
+        if (start == NULL || (uintptr_t)start % align == 0)
+            return start;
+        wr_os_unmap(start, size);
+        hint = wr_round_down((uintptr_t)start, align);
+    }
+    return NULL;
+}
+
 void *wr_space_map(size_t size, size_t align)
 {
     uintptr_t low = atomic_load_explicit(&lowest, memory_order_relaxed);
@@ -39,6 +54,8 @@ void *wr_space_map(size_t size, size_t align)
     }
     if (start == NULL)
         start = map_over_and_trim(size, align);
+    if (start == NULL)
+        start = map_exactly(size, align);
     if (start != NULL)
         atomic_store_explicit(&lowest, (uintptr_t)start, memory_order_relaxed);
     return start;

@@ -11,6 +11,9 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <weir/alloc.h>
 
 static void set_up(void) { weir_free(weir_malloc(1)); } /* starts the library */
@@ -82,6 +85,30 @@ Test(space, neighbours_merge)
     for (unsigned i = 0; i < COUNT; i++)
         wr_space_unmap(start[i], WR_ARENA_SIZE);
     must(mappings() <= before + 4, "%zu mappings more when all are gone", mappings() - before);
+}
+
+/** Where the place below the last mapping is taken and the limit leaves room for one mapping, but not for a longer one
+ *  to be trimmed. */
+Test(space, the_last_room_under_a_limit)
+{
+    char *first = mapped(WR_ARENA_SIZE, WR_ARENA_SIZE);
+    struct rlimit before;
+    if (UNIT_SANITIZED)
+        cr_skip_test("a sanitizer maps memory of its own beside each mapping");
+    void *below = mmap(first - WR_PAGE_SIZE, WR_PAGE_SIZE, PROT_NONE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    must(below != MAP_FAILED || errno == EEXIST, "%s", strerror(errno));
+    unsigned long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+    must(file != NULL && fscanf(file, "%lu", &pages) == 1, "no /proc/self/statm");
+    fclose(file);
+    getrlimit(RLIMIT_AS, &before);
+    setrlimit(RLIMIT_AS, &(struct rlimit){pages * unit_page_size() + WR_ARENA_SIZE, before.rlim_max});
+    char *last = wr_space_map(WR_ARENA_SIZE, WR_ARENA_SIZE);
+    char *none = wr_space_map(WR_ARENA_SIZE, WR_ARENA_SIZE);
+    setrlimit(RLIMIT_AS, &before);
+    must(last != NULL && unit_is_aligned(last, WR_ARENA_SIZE), "%p where there was room", (void *)last);
+    must(none == NULL, "%p where there was none", (void *)none);
 }
 
 Test(space, what_has_gone_is_taken_again)
