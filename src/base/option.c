@@ -25,6 +25,8 @@ static const struct option {
 } option[] = {
     {"WEIR_CHECK", WORD, &wr_options.check, "0|1", "0",
      "1: check every free and every list in full, at several times the cost, to find misuse of blocks"},
+    {"WEIR_DEEPBIND", WORD, &wr_options.deepbind, "drop|keep", "drop",
+     "RTLD_DEEPBIND of dlopen(): left out, so that the library has the program's heap; kept, for one that needs it"},
     {"WEIR_GC_DEBUG", WORDS, &wr_options.gc_debug, "stats|collectable|uncollectable|saveall|stress|leak", "",
      "what the collector of objects says and does, words with commas: see weir_gc_set_debug()"},
     {"WEIR_INHERIT", WORD, &wr_options.inherit, "0|1", "1",

@@ -10,6 +10,7 @@
 extern struct wr_options {
     size_t slack; /* least slack bound, bytes */
     int check;    /* index of the option's words, as are all below */
+    int deepbind;
     int purge;
     int purger;
     int stats;
@@ -23,6 +24,7 @@ extern struct wr_options {
 } wr_options WR_HIDDEN;
 
 /* Indices into the options' words. */
+enum { WR_DEEPBIND_DROP, WR_DEEPBIND_KEEP };
 enum { WR_STATS_OFF, WR_STATS_TEXT, WR_STATS_JSON };
 enum { WR_PURGE_DONTNEED, WR_PURGE_FREE, WR_PURGE_NEVER };
 enum { WR_PURGER_AUTO, WR_PURGER_ON, WR_PURGER_OFF };

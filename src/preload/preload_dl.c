@@ -3,7 +3,7 @@
  * looks in the program: malloc and free would be the C library's for it alone. A block of ours that it frees then ends
  * the process in the C library, which takes it for one of its own; so does one of its blocks in realloc. PHP opens all
  * of its extensions that way. Without the flag such a library gets a name that the program defines too from the
- * program, as any other library does.
+ * program, as any other library does. WEIR_DEEPBIND=keep is for one that must not, and that keeps its blocks to itself.
  *
  * State: where the next dlopen is, and whether it was said that the flag is left out. Takes no lock. */
 #ifndef _GNU_SOURCE
@@ -42,22 +42,22 @@ static void *(*find_next(void))(const char *, int)
     return next;
 }
 
-/** Looks for the next dlopen; says, the first time, that a flag is being left out. */
-static WR_NOINLINE void *(*prepare(const char *name, int flags))(const char *, int)
+/** Looks for the next dlopen; says, the first time, that a flag is `dropped`. */
+static WR_NOINLINE void *(*prepare(const char *name, bool dropped))(const char *, int)
 {
     static _Atomic bool said;
-    if ((flags & RTLD_DEEPBIND) != 0 && wr_options.verbose && name != NULL &&
-        !atomic_exchange_explicit(&said, true, memory_order_relaxed))
+    if (dropped && wr_options.verbose && name != NULL && !atomic_exchange_explicit(&said, true, memory_order_relaxed))
         wr_message("RTLD_DEEPBIND is left out where %s is opened, so that it allocates here, and wherever else it is "
-                   "asked for",
+                   "asked for; WEIR_DEEPBIND=keep leaves it in",
                    name);
     return find_next();
 }
 
 WR_EXPORT TAIL_CALLER void *dlopen(const char *name, int flags)
 {
-    void *(*next)(const char *, int) = prepare(name, flags);
-    TAIL_CALL return next(name, flags & ~RTLD_DEEPBIND);
+    int left = wr_options.deepbind == WR_DEEPBIND_KEEP ? flags : flags & ~RTLD_DEEPBIND;
+    void *(*next)(const char *, int) = prepare(name, left != flags);
+    TAIL_CALL return next(name, left);
 }
 
 #endif

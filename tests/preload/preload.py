@@ -122,6 +122,16 @@ def _():
         expect(len(said) == 1 and library.name in said[0], "it is not said, or more than once", result)
 
 
+@case("WEIR_DEEPBIND=keep leaves RTLD_DEEPBIND in: such a library has a heap of its own")
+def _():
+    only_with_weir()
+    library = build(HERE / "plain_lib.c", library=True)
+    opener = program("deepbind", f"-Wl,--enable-new-dtags,-rpath,{library.parent}")
+    result = run(opener, library.name, "kept", env={"WEIR_DEEPBIND": "keep"})
+    expect(result.status == 0, "exit status is not 0", result)
+    expect(len(messages(result)) == 1 and "never gave" in result.err, "not one warning", result)
+
+
 @case("libweir-preload.so opened by a running program with threads, and closed again")
 def _():
     only_with_weir()

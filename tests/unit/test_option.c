@@ -49,18 +49,20 @@ Test(option, defaults_without_a_word)
     const char *said = reading("HOME=/");
     must(*said == '\0', "said: %s", said);
     must(wr_options.slack == 4 * WR_MIB && wr_options.purge == WR_PURGE_DONTNEED && wr_options.stats == WR_STATS_OFF &&
-             wr_options.strict == 0 && wr_options.verbose == 0 && wr_options.report[0] == '\0',
+             wr_options.strict == 0 && wr_options.verbose == 0 && wr_options.deepbind == WR_DEEPBIND_DROP &&
+             wr_options.report[0] == '\0',
          "defaults differ from the manual's");
 }
 
 Test(option, values)
 {
     const char *said = reading("WEIR_SLACK=12M", "WEIR_PURGE=never", "WEIR_STATS=json", "WEIR_STRICT=1",
-                               "WEIR_VERBOSE=1", "WEIR_REPORT=/tmp/report");
+                               "WEIR_VERBOSE=1", "WEIR_REPORT=/tmp/report", "WEIR_DEEPBIND=keep");
     must(*said == '\0', "said: %s", said);
     must(wr_options.slack == 12 * WR_MIB, "slack %zu", wr_options.slack);
     must(wr_options.purge == WR_PURGE_NEVER && wr_options.stats == WR_STATS_JSON, "words");
     must(wr_options.strict == 1 && wr_options.verbose == 1, "switches");
+    must(wr_options.deepbind == WR_DEEPBIND_KEEP, "deepbind");
     must(strcmp(wr_options.report, "/tmp/report") == 0, "report");
 }
 
