@@ -414,12 +414,14 @@ static void count_batch(struct wr_trace *trace, struct batch *batch)
     batch->count = 0;
 }
 
-/** Finds what the field at `offset` of a line's objects refers to. pre: the batch is empty. */
+/** Finds what the field at `offset` of a line's objects refers to. It goes into the batch, which is empty; without one
+ *  the places wait with others of their regions. */
 WR_INLINE void find_field(struct wr_trace *trace, const struct wr_blocks *blocks, unsigned offset, struct batch *batch,
                           struct seen *seen, bool full, bool far)
 {
     const struct wr_trace_map map = trace->map; /* the compiler keeps in registers what cannot change */
     const uint8_t *found = trace->found;
+    uint16_t **next = trace->sorter.next;
     const char *field = blocks->first + sizeof(struct wr_header) + offset;
     unsigned objects = blocks->objects, none = 0, nobody = 0, count = 0;
     for (unsigned i = 0; i < objects; i++, field += blocks->size) {
@@ -429,38 +431,31 @@ WR_INLINE void find_field(struct wr_trace *trace, const struct wr_blocks *blocks
         uint32_t place = wr_trace_near_place(map, other);
         if (far && wr_unlikely(place == 0))
             place = wr_trace_far_place(trace, other);
-        __builtin_prefetch(found + place, 1);
-        batch->place[count++] = place;
+        if (batch != NULL) {
+            __builtin_prefetch(found + place, 1);
+            batch->place[count++] = place;
+        } else if (wr_sorter_put(next, place)) {
+            count_region(trace, place >> WR_REGION_SHIFT);
+        }
         none += other == NULL;
         nobody += place == 0;
     }
-    batch->count = count;
+    if (batch != NULL)
+        batch->count = count;
     seen->none += none;
     seen->nobody += nobody;
 }
 
-/** The same; the places wait with others of their regions. */
-WR_INLINE void sort_field(struct wr_trace *trace, const struct wr_blocks *blocks, unsigned offset, struct seen *seen,
-                          bool full, bool far)
+/** The same, by a loop of its own for what is frequent. */
+WR_INLINE void find_quickly(struct wr_trace *trace, const struct wr_blocks *blocks, unsigned offset,
+                            struct batch *batch, struct seen *seen, bool full)
 {
-    const struct wr_trace_map map = trace->map;
-    uint16_t **next = trace->sorter.next;
-    const char *field = blocks->first + sizeof(struct wr_header) + offset;
-    unsigned objects = blocks->objects, none = 0, nobody = 0;
-    for (unsigned i = 0; i < objects; i++, field += blocks->size) {
-        if (!full && blocks->own[i] == 0)
-            continue;
-        void *other = *(void *const *)(const void *)field;
-        uint32_t place = wr_trace_near_place(map, other);
-        if (far && wr_unlikely(place == 0))
-            place = wr_trace_far_place(trace, other);
-        if (wr_sorter_put(next, place))
-            count_region(trace, place >> WR_REGION_SHIFT);
-        none += other == NULL;
-        nobody += place == 0;
-    }
-    seen->none += none;
-    seen->nobody += nobody;
+    if (wr_unlikely(trace->far))
+        find_field(trace, blocks, offset, batch, seen, false, true);
+    else if (full)
+        find_field(trace, blocks, offset, batch, seen, true, false);
+    else
+        find_field(trace, blocks, offset, batch, seen, false, false);
 }
 
 /** Sorts what a line's objects refer to by the table of their kind. */
@@ -468,12 +463,7 @@ static void sort_line(struct wr_trace *trace, const struct wr_trace_kind *kind, 
                       bool full, struct seen *seen)
 {
     for (unsigned i = 0; i < kind->nrefs; i++)
-        if (wr_unlikely(trace->far))
-            sort_field(trace, blocks, kind->refs[i], seen, false, true);
-        else if (full)
-            sort_field(trace, blocks, kind->refs[i], seen, true, false);
-        else
-            sort_field(trace, blocks, kind->refs[i], seen, false, false);
+        find_quickly(trace, blocks, kind->refs[i], NULL, seen, full);
 }
 
 /** Counts it at once; what the last field refers to stays in one of the batches, the other is empty. */
@@ -482,12 +472,7 @@ static void batch_line(struct wr_trace *trace, const struct wr_trace_kind *kind,
 {
     for (unsigned i = 0; i < kind->nrefs; i++) {
         struct batch *here = &batch[batch[0].count > 0], *before = &batch[batch[0].count == 0];
-        if (wr_unlikely(trace->far))
-            find_field(trace, blocks, kind->refs[i], here, seen, false, true);
-        else if (full)
-            find_field(trace, blocks, kind->refs[i], here, seen, true, false);
-        else
-            find_field(trace, blocks, kind->refs[i], here, seen, false, false);
+        find_quickly(trace, blocks, kind->refs[i], here, seen, full);
         count_batch(trace, before);
     }
 }
