@@ -212,14 +212,18 @@ void unit_no_purger(void)
     wr_options.purger = WR_PURGER_OFF;
 }
 
-size_t unit_resident(void)
+/** A figure of /proc/self/statm, in bytes: the first or the second. */
+static size_t statm(unsigned index)
 {
     FILE *file = fopen("/proc/self/statm", "re");
-    unsigned long pages = 0;
-    must(file != NULL && fscanf(file, "%*u %lu", &pages) == 1, "/proc/self/statm cannot be read");
+    unsigned long pages[2] = {0};
+    must(file != NULL && fscanf(file, "%lu %lu", &pages[0], &pages[1]) == 2, "/proc/self/statm cannot be read");
     fclose(file);
-    return pages * unit_page_size();
+    return pages[index] * unit_page_size();
 }
+
+size_t unit_mapped(void) { return statm(0); }
+size_t unit_resident(void) { return statm(1); }
 
 void unit_pages_add(struct unit_pages *set, const void *block, size_t size)
 {

@@ -92,7 +92,8 @@ void unit_need_small_pages(void);
  */
 void unit_no_purger(void);
 
-/** Resident bytes of the process, from /proc/self/statm. */
+/** Bytes of the process's address space, which RLIMIT_AS is about, and those resident, from /proc/self/statm. */
+size_t unit_mapped(void);
 size_t unit_resident(void);
 
 /** A set of pages, by address. Zero it to begin; add blocks; then seal it before counting. */

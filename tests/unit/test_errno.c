@@ -179,13 +179,9 @@ Test(errno_rules, pointers_that_weir_never_gave)
 
 static void limit_address_space(size_t more)
 {
-    unsigned long pages = 0;
-    FILE *file = fopen("/proc/self/statm", "re");
-    must(file != NULL && fscanf(file, "%lu", &pages) == 1, "/proc/self/statm cannot be read");
-    fclose(file);
     struct rlimit limit;
     getrlimit(RLIMIT_AS, &limit);
-    limit.rlim_cur = more == 0 ? limit.rlim_max : pages * unit_page_size() + more;
+    limit.rlim_cur = more == 0 ? limit.rlim_max : unit_mapped() + more;
     must(setrlimit(RLIMIT_AS, &limit) == 0, "setrlimit: %s", strerror(errno));
 }
 

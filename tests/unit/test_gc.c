@@ -967,12 +967,7 @@ static void without_memory(void (*fn)(void))
 
 static void limit_memory(size_t more)
 {
-    unsigned long pages = 0;
-    FILE *file = fopen("/proc/self/statm", "r");
-    must(file != NULL && fscanf(file, "%lu", &pages) == 1, "no /proc/self/statm");
-    fclose(file);
-    size_t limit = pages * unit_page_size() + more;
-    setrlimit(RLIMIT_AS, &(struct rlimit){limit, RLIM_INFINITY});
+    setrlimit(RLIMIT_AS, &(struct rlimit){unit_mapped() + more, RLIM_INFINITY});
 }
 
 static void collect_without_memory(void)

@@ -98,12 +98,8 @@ Test(space, the_last_room_under_a_limit)
     void *below = mmap(first - WR_PAGE_SIZE, WR_PAGE_SIZE, PROT_NONE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
     must(below != MAP_FAILED || errno == EEXIST, "%s", strerror(errno));
-    unsigned long pages = 0;
-    FILE *file = fopen("/proc/self/statm", "re");
-    must(file != NULL && fscanf(file, "%lu", &pages) == 1, "no /proc/self/statm");
-    fclose(file);
     getrlimit(RLIMIT_AS, &before);
-    setrlimit(RLIMIT_AS, &(struct rlimit){pages * unit_page_size() + WR_ARENA_SIZE, before.rlim_max});
+    setrlimit(RLIMIT_AS, &(struct rlimit){unit_mapped() + WR_ARENA_SIZE, before.rlim_max});
     char *last = wr_space_map(WR_ARENA_SIZE, WR_ARENA_SIZE);
     char *none = wr_space_map(WR_ARENA_SIZE, WR_ARENA_SIZE);
     setrlimit(RLIMIT_AS, &before);
