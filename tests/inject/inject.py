@@ -149,7 +149,6 @@ def is_populate(text):
     return re.search(r"MADV_POPULATE_WRITE|0x17\b", text) is not None
 
 
-
 def traced(call, inject, log):
     if NATIVE:
         raise Skip("asks for more than the C library gives")
