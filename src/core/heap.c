@@ -33,7 +33,7 @@ struct wr_stash wr_stash_none;
 static void lock(struct wr_heap *heap) { wr_lock(&heap->lock, WR_RANK_HEAP); }
 
 /* What a heap's stacks of medium blocks may hold: a share of what it has in use, in bounds. */
-enum { STACK_SHARE = 8, STACK_LEAST = 64 * 1024, STACK_MOST = 512 * 1024 };
+enum { STACK_SHARE = 4, STACK_LEAST = 64 * 1024, STACK_MOST = 1024 * 1024 };
 
 static size_t stack_limit(uint32_t pages)
 {
@@ -729,6 +729,40 @@ void wr_heap_free_medium(struct wr_span *span, void *block)
     unlock_and_check(heap);
 }
 
+/** Puts a block into a stack. The first word of a stashed block says in which slot it lies, and the slot says whether
+ *  that is still so: a block that is freed twice is found out at once. */
+static void push_medium(struct wr_heap *heap, struct wr_stack *stack, void *block, size_t size)
+{
+    uint32_t head = load(&stack->head);
+    void **slot = &stack->block[head % WR_STACK_BLOCKS];
+    *(void ***)block = slot;
+    *slot = block;
+    atomic_store_explicit(&stack->head, head + 1, memory_order_release); /* who takes the block sees it as it is */
+    heap->stack_bytes += size;
+}
+
+/** Whether the block lies in the stack: two threads have freed it. */
+static bool is_stacked(struct wr_stack *stack, const void *block)
+{
+    for (uint32_t i = load(&stack->base), head = load(&stack->head); (int32_t)(head - i) > 0; i++)
+        if (stack->block[i % WR_STACK_BLOCKS] == block)
+            return true;
+    return false;
+}
+
+/** Puts a block of the heap's spans into the stack of its class, if it is one that is in use and there is room. pre:
+ *  owner. */
+static bool keep_medium(struct wr_heap *heap, const struct wr_span *span, void *block)
+{
+    const struct wr_class *class = &wr_geometry.class[span->class];
+    struct wr_stack *stack = &heap->stack[span->class - wr_geometry.small_classes];
+    if (heap->special || medium_index(span, block) < 0 || wr_stack_depth(stack) >= class->stash ||
+        stacks_are_full(heap, class->size) || is_stacked(stack, block))
+        return false;
+    push_medium(heap, stack, block, class->size);
+    return true;
+}
+
 /* Blocks for another heap that is in use go there as mail. While they wait they count as taken, so their spans stay.
  * The owner opens its mail when it looks for a block; so does who tidies the heap, and a sender who finds more there
  * than the heap's own stacks may hold. The second word tells a block in the mail from all others. */
@@ -736,37 +770,58 @@ void wr_heap_free_medium(struct wr_span *span, void *block)
 static uintptr_t *mark_of(void *block) { return (uintptr_t *)block + 1; }
 static uintptr_t mail_mark(const void *block) { return (uintptr_t)block ^ UINT64_C(0x6d61696c6d61696c); }
 
-/** pre: lock. */
-static void open_mail(struct wr_heap *heap)
+/** Takes the first block off the mail. */
+static void *next_of_mail(void **mail)
+{
+    void *block = *mail;
+    if (wr_unlikely(!wr_map_is_known(block) || *mark_of(block) != mail_mark(block)))
+        wr_fatal("corrupted list of freed blocks at %p: a block of more than %u bytes was written to after its free",
+                 block, (unsigned)WR_SMALL_MAX);
+    *mail = *(void **)block;
+    *mark_of(block) = 0;
+    return block;
+}
+
+void wr_heap_count_waiting(struct wr_heap *heap, unsigned count[WR_CLASS_LIMIT])
+{
+    if (wr_lock_is_mine(&heap->lock))
+        return;
+    lock(heap); /* what waits now waits as long as it is held */
+    const struct wr_stack *abroad = &heap->stack[WR_ABROAD];
+    uint32_t head = atomic_load_explicit(&abroad->head, memory_order_acquire);
+    for (uint32_t i = atomic_load_explicit(&abroad->base, memory_order_relaxed); (int32_t)(head - i) > 0; i++)
+        count[span_of(abroad->block[i % WR_STACK_BLOCKS])->class]++;
+    void *block = atomic_load_explicit(&heap->mail, memory_order_acquire);
+    for (; block != NULL && wr_map_is_known(block) && *mark_of(block) == mail_mark(block); block = *(void **)block)
+        count[span_of(block)->class]++;
+    unlock(heap);
+}
+
+/** Takes what has come by mail: blocks that the stacks have room for go there if `keep`, where they are taken again
+ *  without the bits of their spans; the others are free. pre: lock; if keep, owner. */
+static void open_mail(struct wr_heap *heap, bool keep)
 {
     if (atomic_load_explicit(&heap->mail, memory_order_relaxed) == NULL)
         return;
-    void *block = atomic_exchange_explicit(&heap->mail, NULL, memory_order_acquire), *next;
+    void *mail = atomic_exchange_explicit(&heap->mail, NULL, memory_order_acquire);
     struct wr_batch batch = {.span = NULL};
     int64_t bytes = 0;
-    for (; block != NULL; block = next) {
-        struct wr_span *span = wr_map_is_known(block) ? span_of(block) : NULL;
-        if (wr_unlikely(span == NULL || *mark_of(block) != mail_mark(block)))
-            wr_fatal("corrupted list of freed blocks at %p: a block of more than %u bytes was written to after it was "
-                     "freed",
-                     block, (unsigned)WR_SMALL_MAX);
-        next = *(void **)block;
-        *mark_of(block) = 0;
+    while (mail != NULL) {
+        void *block = next_of_mail(&mail);
+        const struct wr_span *span = span_of(block);
         bytes += wr_geometry.class[span->class].size;
-        atomic_fetch_sub_explicit(&heap->mailed[span->class - wr_geometry.small_classes], 1, memory_order_relaxed);
-        add_to_batch(heap, &batch, block);
+        if (!keep || !keep_medium(heap, span, block))
+            add_to_batch(heap, &batch, block);
     }
     free_batch(heap, &batch);
     atomic_fetch_sub_explicit(&heap->mail_bytes, bytes, memory_order_relaxed);
 }
 
-/** Locks the heap and returns a span of the medium class with a block that may be taken; NULL, and nothing locked, when
- *  the system refuses more memory. */
-static struct wr_span *lock_medium(struct wr_heap *heap, unsigned class)
+/** Returns a span of the medium class with a block that may be taken. NULL, and nothing locked, when the system refuses
+ *  more memory. pre: lock; owner. */
+static struct wr_span *find_or_make_medium(struct wr_heap *heap, unsigned class)
 {
     for (;;) {
-        lock(heap);
-        open_mail(heap);
         struct wr_span *span = find_medium(heap, class);
         if (wr_unlikely(span == NULL))
             span = new_medium(heap, class);
@@ -775,6 +830,7 @@ static struct wr_span *lock_medium(struct wr_heap *heap, unsigned class)
         unlock(heap);
         if (!wr_arena_grow())
             return NULL;
+        lock(heap);
     }
 }
 
@@ -828,8 +884,15 @@ void *wr_heap_alloc_medium(struct wr_heap *heap, unsigned class, bool *zeroed)
     void *stashed = wr_heap_unstash_medium(heap, class);
     if (stashed != NULL)
         return stashed;
+    lock(heap);
+    open_mail(heap, true);
+    stashed = wr_heap_unstash_medium(heap, class);
+    if (stashed != NULL) {
+        unlock_and_check(heap);
+        return stashed;
+    }
     const struct wr_medium *medium = wr_geometry_medium(class);
-    struct wr_span *span = lock_medium(heap, class);
+    struct wr_span *span = find_or_make_medium(heap, class);
     if (span == NULL)
         return NULL;
     unsigned index = choose_block(span, medium);
@@ -927,12 +990,12 @@ static void free_blocks(void **block, unsigned count)
     }
 }
 
-/** Sends blocks of a class that belong to the heap. pre: no lock. */
-static void mail_to(struct wr_heap *heap, void **block, unsigned count, unsigned class)
+/** Sends blocks that belong to the heap. pre: no lock. */
+static void mail_to(struct wr_heap *heap, void **block, unsigned count)
 {
-    int64_t bytes = (int64_t)count * wr_geometry.class[class].size,
-            most = (int64_t)atomic_load_explicit(&heap->stack_limit, memory_order_relaxed);
+    int64_t bytes = 0, most = (int64_t)atomic_load_explicit(&heap->stack_limit, memory_order_relaxed);
     for (unsigned i = 0; i < count; i++) {
+        bytes += wr_geometry.class[span_of(block[i])->class].size;
         *mark_of(block[i]) = mail_mark(block[i]);
         *(void **)block[i] = i + 1 < count ? block[i + 1] : NULL;
     }
@@ -942,38 +1005,39 @@ static void mail_to(struct wr_heap *heap, void **block, unsigned count, unsigned
     while (!atomic_compare_exchange_weak_explicit(&heap->mail, &first, block[0], memory_order_release,
                                                   memory_order_relaxed));
     atomic_fetch_add_explicit(&heap->changes, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&heap->mailed[class - wr_geometry.small_classes], (int32_t)count, memory_order_relaxed);
     if (atomic_fetch_add_explicit(&heap->mail_bytes, bytes, memory_order_relaxed) + bytes <= most)
         return;
     lock(heap);
-    open_mail(heap);
+    open_mail(heap, false);
     unlock_and_check(heap);
 }
 
-/** Sends blocks of a class, of whichever heaps. */
-static void mail_blocks(void **block, unsigned count, unsigned class)
+/** Sends blocks, of whichever heaps. */
+static void mail_blocks(void **block, unsigned count)
 {
     for (unsigned i = 0, from = 0; i < count; from = i) {
         struct wr_heap *heap = atomic_load_explicit(&span_of(block[i])->heap, memory_order_relaxed);
         while (++i < count && atomic_load_explicit(&span_of(block[i])->heap, memory_order_relaxed) == heap)
             continue;
-        mail_to(heap, block + from, i - from, class);
+        mail_to(heap, block + from, i - from);
     }
 }
 
-/** Frees the oldest blocks of a medium class's stash, all but `keep`. `now`: those of other heaps too, which else go as
- *  mail. pre: owner; no lock. */
-static void unload(struct wr_heap *heap, unsigned class, unsigned keep, bool now)
+/** Frees the oldest blocks of a stack, all but `keep`. `now`: those of other heaps too, which else go as mail. pre:
+ *  owner; no lock. */
+static void unload(struct wr_heap *heap, struct wr_stack *stack, unsigned keep, bool now)
 {
-    struct wr_stack *stack = &heap->stack[class - wr_geometry.small_classes];
     struct wr_batch batch = {.span = NULL};
     void *others[WR_STACK_BLOCKS];
+    size_t bytes = 0;
     unsigned count = 0;
     lock(heap); /* other threads empty stacks too */
     uint32_t head = load(&stack->head), tail = load(&stack->tail), base = load(&stack->base), first = tail;
     for (; base == first && (int32_t)(head - tail) > (int32_t)keep; tail++) {
         void *block = stack->block[tail % WR_STACK_BLOCKS];
-        if (atomic_load_explicit(&span_of(block)->heap, memory_order_relaxed) == heap)
+        struct wr_span *span = span_of(block);
+        bytes += wr_geometry.class[span->class].size;
+        if (stack != &heap->stack[WR_ABROAD])
             add_to_batch(heap, &batch, block);
         else
             others[count++] = block;
@@ -983,43 +1047,50 @@ static void unload(struct wr_heap *heap, unsigned class, unsigned keep, bool now
         store(&stack->tail, tail);
         store(&stack->base, tail);
     }
-    heap->stack_bytes -= wr_min(heap->stack_bytes, (tail - first) * (size_t)wr_geometry.class[class].size);
+    heap->stack_bytes -= wr_min(heap->stack_bytes, bytes);
     unlock_and_check(heap);
     if (now)
         free_blocks(others, count);
     else
-        mail_blocks(others, count, class);
+        mail_blocks(others, count);
 }
 
 static void unload_all(struct wr_heap *heap)
 {
-    for (unsigned c = wr_geometry.small_classes; c < wr_geometry.classes; c++)
-        unload(heap, c, 0, true);
+    for (unsigned i = 0; i < WR_STACKS; i++)
+        unload(heap, &heap->stack[i], 0, true);
 }
 
-/** How many blocks the stack of a class may hold before a block of `span` is put there. */
-static unsigned stack_depth(const struct wr_heap *heap, const struct wr_span *span)
+/** The stack that a block of the span goes to when it is freed. One of another heap's goes home, and not to this
+ *  thread's next malloc: what it holds is in the cache of the thread that took it. */
+static struct wr_stack *stack_for(struct wr_heap *heap, const struct wr_span *span)
 {
-    return atomic_load_explicit(&span->heap, memory_order_relaxed) == heap ? wr_geometry.class[span->class].stash
-                                                                           : WR_STACK_BLOCKS;
+    bool own = wr_likely(atomic_load_explicit(&span->heap, memory_order_relaxed) == heap);
+    return &heap->stack[own ? span->class - wr_geometry.small_classes : WR_ABROAD];
 }
 
-/** Makes room for a block of the span. A full stack lets the oldest of the thread's own blocks go for each that comes.
- *  Those of other heaps, whose locks are dearer, gather and go together. pre: owner, outside of slow paths. */
-static WR_NOINLINE void make_room(struct wr_heap *heap, const struct wr_span *span)
+/** How many blocks the stack that a block of the span goes to may hold. */
+static unsigned stack_depth(const struct wr_heap *heap, const struct wr_span *span, const struct wr_stack *stack)
 {
-    unsigned class = span->class;
+    return stack != &heap->stack[WR_ABROAD] ? wr_geometry.class[span->class].stash : WR_STACK_BLOCKS;
+}
+
+/** Makes room for a block of the span in `stack`. A full stack of a class lets its older half go; where other heaps'
+ *  blocks have gathered, all go together. pre: owner, outside of slow paths. */
+static WR_NOINLINE void make_room(struct wr_heap *heap, const struct wr_span *span, struct wr_stack *stack)
+{
     wr_heap_set_inside(heap, true); /* as the front does: handlers of signals leave the heap alone */
     atomic_signal_fence(memory_order_seq_cst);
     size_t taken = atomic_exchange_explicit(&heap->taken_bytes, 0, memory_order_relaxed);
     heap->stack_bytes -= wr_min(heap->stack_bytes, taken);
-    if (wr_heap_stashed(heap, class) >= stack_depth(heap, span))
-        unload(heap, class, wr_geometry.class[class].stash / 2u, false);
-    unsigned left = wr_geometry.classes - wr_geometry.small_classes;
-    for (; left > 0 && stacks_are_full(heap, wr_geometry.class[class].size); left--) {
-        if (heap->victim < wr_geometry.small_classes || heap->victim >= wr_geometry.classes)
-            heap->victim = wr_geometry.small_classes;
-        unload(heap, heap->victim++, 0, false);
+    unsigned depth = stack_depth(heap, span, stack);
+    if (wr_stack_depth(stack) >= depth)
+        unload(heap, stack, stack != &heap->stack[WR_ABROAD] ? depth / 2 : 0, false);
+    unsigned left = WR_STACKS;
+    for (; left > 0 && stacks_are_full(heap, wr_geometry.class[span->class].size); left--) {
+        struct wr_stack *victim = &heap->stack[heap->victim++ % WR_STACKS];
+        if (wr_stack_depth(victim) > 0)
+            unload(heap, victim, 0, false);
     }
     if (left == 0)
         heap->stack_bytes = 0; /* all are empty; a handler of a signal may have spoilt the sum */
@@ -1035,18 +1106,6 @@ static WR_COLD void find_stashed(struct wr_stack *stack, void *const *slot, cons
             wr_fatal("double free of %p, a block of %zu bytes: it was freed a moment ago", block, size);
 }
 
-/** Puts a block into the stack of its class. The first word of a stashed block says in which slot it lies, and the slot
- *  says whether that is still so: a block that is freed twice is found out at once. */
-static void push_medium(struct wr_heap *heap, struct wr_stack *stack, void *block, size_t size)
-{
-    uint32_t head = load(&stack->head);
-    void **slot = &stack->block[head % WR_STACK_BLOCKS];
-    *(void ***)block = slot;
-    *slot = block;
-    atomic_store_explicit(&stack->head, head + 1, memory_order_release); /* who takes the block sees it as it is */
-    heap->stack_bytes += size;
-}
-
 /** Whether the first word of a block names a slot of the stack, which has that block: malloc leaves no block in a slot.
  */
 static bool seems_stashed(const struct wr_stack *stack, const void *block)
@@ -1059,15 +1118,15 @@ static bool seems_stashed(const struct wr_stack *stack, const void *block)
 static WR_NOINLINE bool stash_after_all(struct wr_heap *heap, struct wr_span *span, void *block)
 {
     size_t size = wr_geometry.class[span->class].size;
-    struct wr_stack *stack = &heap->stack[span->class - wr_geometry.small_classes];
+    struct wr_stack *stack = stack_for(heap, span);
     if (seems_stashed(stack, block))
         find_stashed(stack, *(void ***)block, block, size);
     if (*mark_of(block) == mail_mark(block))
         wr_fatal("double free of %p, a block of %zu bytes: it was freed a moment ago", block, size);
-    if (wr_stack_depth(stack) >= stack_depth(heap, span) || stacks_are_full(heap, size)) {
+    if (wr_stack_depth(stack) >= stack_depth(heap, span, stack) || stacks_are_full(heap, size)) {
         if (heap->inside)
             return false;
-        make_room(heap, span);
+        make_room(heap, span, stack);
     }
     if (wr_stack_depth(stack) >= WR_STACK_BLOCKS)
         return false; /* full of blocks that somebody is taking */
@@ -1080,9 +1139,9 @@ bool wr_heap_stash_medium(struct wr_heap *heap, struct wr_span *span, void *bloc
     if (span->kind != WR_SPAN_MEDIUM || medium_index(span, block) < 0)
         return false;
     size_t size = wr_geometry.class[span->class].size;
-    struct wr_stack *stack = &heap->stack[span->class - wr_geometry.small_classes];
+    struct wr_stack *stack = stack_for(heap, span);
     if (wr_unlikely(seems_stashed(stack, block) || *mark_of(block) == mail_mark(block)) ||
-        wr_stack_depth(stack) >= stack_depth(heap, span) || stacks_are_full(heap, size))
+        wr_stack_depth(stack) >= stack_depth(heap, span, stack) || stacks_are_full(heap, size))
         return stash_after_all(heap, span, block);
     push_medium(heap, stack, block, size);
     return true;
@@ -1225,7 +1284,7 @@ static void tidy_lists(struct wr_heap *heap, bool owner)
 static void begin_to_take(struct wr_heap *heap)
 {
     atomic_store_explicit(&heap->visited, true, memory_order_relaxed);
-    for (unsigned i = 0; i < WR_MEDIUM_LIMIT; i++) {
+    for (unsigned i = 0; i < WR_STACKS; i++) {
         struct wr_stack *stack = &heap->stack[i];
         uint32_t head = load(&stack->head);
         if ((int32_t)(head - load(&stack->tail)) > 0)
@@ -1249,8 +1308,10 @@ static void take_stack(struct wr_heap *heap, struct wr_stack *stack, bool passed
         store(&stack->tail, base);
     }
     unlock(heap);
-    size_t size = count > 0 ? wr_geometry.class[span_of(block[0])->class].size : 0;
-    atomic_fetch_add_explicit(&heap->taken_bytes, count * size, memory_order_relaxed);
+    size_t bytes = 0;
+    for (unsigned i = 0; i < count; i++)
+        bytes += wr_geometry.class[span_of(block[i])->class].size;
+    atomic_fetch_add_explicit(&heap->taken_bytes, bytes, memory_order_relaxed);
     free_blocks(block, count);
 }
 
@@ -1259,7 +1320,7 @@ void wr_heap_empty(struct wr_heap *heap, bool passed)
     struct wr_parcel parcel[WR_PARCELS] = {{0}};
     if (!atomic_load_explicit(&heap->visited, memory_order_relaxed))
         return;
-    for (unsigned i = 0; i < WR_MEDIUM_LIMIT; i++)
+    for (unsigned i = 0; i < WR_STACKS; i++)
         if (load(&heap->stack[i].tail) != load(&heap->stack[i].base))
             take_stack(heap, &heap->stack[i], passed);
     lock(heap);
@@ -1281,7 +1342,7 @@ void wr_heap_tidy(struct wr_heap *heap, bool owner)
         unload_all(heap);
     }
     lock(heap);
-    open_mail(heap);
+    open_mail(heap, false);
     for (unsigned c = 0; owner && c < wr_geometry.small_classes; c++)
         empty_stash(heap, c);
     tidy_lists(heap, owner);

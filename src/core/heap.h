@@ -16,7 +16,10 @@ enum {
     WR_OPEN_PARCELS = 32,
     WR_SHUT_PARCELS = 24,
     WR_PARCELS = WR_OPEN_PARCELS + WR_SHUT_PARCELS,
-    WR_PARCEL_BLOCKS = 32
+    WR_PARCEL_BLOCKS = 32,
+    /* Stacks of medium blocks: one for each class, then one for those of other heaps. */
+    WR_ABROAD = WR_MEDIUM_LIMIT,
+    WR_STACKS
 };
 
 /** Where a span stands in its heap's lists for its class; the best that applies. */
@@ -41,14 +44,13 @@ struct wr_heap {
     struct wr_stash *slot[WR_SMALL_SLOTS]; /* by (size + 15) / 16, the stash of the class: what malloc sees; or
                                               &wr_stash_none while a special mode hides it */
     struct wr_stash stash[WR_CLASS_LIMIT]; /* by class; small ones */
-    struct wr_stack {                      /* medium: the stash, blocks that still count as taken in their spans, which
-                                              may be other heaps' */
+    struct wr_stack {                      /* medium: the stash, blocks that still count as taken in their spans */
         /* Counts of blocks put in, and of those taken out at the old end. `base` follows `tail`, or is where it was
          * while another thread tries to empty the stack: the owner takes what is above tail, and fills what is below
          * base. The owner writes head; tail and base are written under the lock. See heap.c. */
         _Atomic uint32_t head, tail, base;
         void *block[WR_STACK_BLOCKS]; /* a ring: tail to head, oldest first */
-    } stack[WR_MEDIUM_LIMIT];
+    } stack[WR_STACKS];
     struct wr_parcel { /* blocks of another heap's pool, not yet pushed there: one push for many */
         struct wr_pool *pool;
         void *first, *last;
@@ -59,7 +61,7 @@ struct wr_heap {
     _Atomic size_t stack_limit; /* what they may be; written under the lock. relaxed */
     _Atomic size_t taken_bytes; /* of blocks that others have taken from stacks, not yet off stack_bytes. relaxed */
     _Atomic bool visited;       /* another thread empties the parcels: they are not to be used. See heap.c */
-    unsigned victim;            /* the medium class whose stack is emptied next when the stacks hold too much */
+    unsigned victim;            /* the stack that is emptied next when they hold too much, modulo WR_STACKS */
     bool inside;                /* the owner is in a slow path; seen by its signal handlers, and by visitors */
     bool special;               /* WR_OWNER_SPECIAL is put on every pool */
     uint64_t remote_frees;      /* blocks this thread freed into other heaps; relaxed reads by others */
@@ -80,9 +82,8 @@ struct wr_heap {
 
     /* Anybody's: medium blocks that others have freed, linked through their first words; taken under the lock. */
     _Alignas(WR_CACHE_LINE) void *_Atomic mail;
-    _Atomic int64_t mail_bytes;              /* of its blocks; may be off while somebody sends or takes. relaxed */
-    _Atomic int32_t mailed[WR_MEDIUM_LIMIT]; /* its blocks by class; the same. relaxed */
-    void *_Atomic due;                       /* a block each of pools that others have claimed; see wr_heap_settle() */
+    _Atomic int64_t mail_bytes; /* of its blocks; may be off while somebody sends or takes. relaxed */
+    void *_Atomic due;          /* a block each of pools that others have claimed; see wr_heap_settle() */
 
     /* The purger's: `changes` as last seen, and when it last emptied the heap. relaxed */
     _Atomic uint32_t seen, emptied;
@@ -139,14 +140,10 @@ WR_INLINE unsigned wr_heap_stashed(const struct wr_heap *heap, unsigned class)
     return (unsigned)(heap->stash[class].most - heap->stash[class].room);
 }
 
-/** Blocks of a class in the heap's mail. */
-WR_INLINE unsigned wr_heap_mailed(const struct wr_heap *heap, unsigned class)
-{
-    if (wr_geometry_is_small(class))
-        return 0;
-    int32_t blocks = atomic_load_explicit(&heap->mailed[class - wr_geometry.small_classes], memory_order_relaxed);
-    return blocks > 0 ? (unsigned)blocks : 0;
-}
+/** Adds to `count`, by class, the medium blocks that count as taken although they are free: those of other heaps that
+ *  this one has yet to send, and those in its mail. Nothing if the caller has interrupted this thread under the heap's
+ *  lock. pre: no lock is held. */
+void wr_heap_count_waiting(struct wr_heap *heap, unsigned count[WR_CLASS_LIMIT]);
 
 /** A block of a medium class from the heap's stash, NULL if there is none. pre: the caller owns the heap. */
 WR_INLINE void *wr_heap_unstash_medium(struct wr_heap *heap, unsigned class)

@@ -117,9 +117,11 @@ static WR_RACY void count_arena(struct wr_arena *arena, void *arg)
 static WR_RACY void discount_heap(struct wr_heap *heap, void *arg)
 {
     struct census *census = arg;
+    unsigned waiting[WR_CLASS_LIMIT] = {0};
+    wr_heap_count_waiting(heap, waiting);
     for (unsigned c = 0; c < wr_geometry.classes; c++) {
         uint64_t *blocks = &census->class[c].blocks;
-        *blocks -= wr_min(*blocks, wr_heap_stashed(heap, c) + wr_heap_mailed(heap, c));
+        *blocks -= wr_min(*blocks, wr_heap_stashed(heap, c) + waiting[c]);
     }
     for (unsigned i = 0; i < WR_PARCELS; i++) {
         struct wr_pool *pool = heap->parcel[i].pool;

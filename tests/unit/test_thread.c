@@ -270,6 +270,69 @@ Test(thread, pools_emptied_by_many)
     }
 }
 
+/* ---- medium blocks go home --------------------------------------------------------------------------------------- */
+
+enum { HOMEWARD = 64, HOMEWARD_SIZE = 2 * WR_SMALL_MAX, TAKEN = 4 * HOMEWARD };
+
+struct journey {
+    void *block[HOMEWARD];
+    pthread_barrier_t freed, seen;
+};
+
+static size_t among(void *const *blocks, const void *block)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < HOMEWARD; i++)
+        found += blocks[i] == block;
+    return found;
+}
+
+/** Frees another thread's blocks and takes as many: none of them. Stays until that has seen what came back. */
+static void *send_home(void *arg)
+{
+    struct journey *journey = arg;
+    void *own[HOMEWARD];
+    for (size_t i = 0; i < HOMEWARD; i++)
+        weir_free(journey->block[i]);
+    for (size_t i = 0; i < HOMEWARD; i++) {
+        own[i] = filled(HOMEWARD_SIZE);
+        must(among(journey->block, own[i]) == 0, "block %zu is one of the other thread's", i);
+    }
+    for (size_t i = 0; i < HOMEWARD; i++)
+        free_filled(own[i], HOMEWARD_SIZE);
+    pthread_barrier_wait(&journey->freed);
+    pthread_barrier_wait(&journey->seen);
+    return NULL;
+}
+
+Test(thread, medium_blocks_go_back_to_the_thread_that_took_them)
+{
+    static struct journey journey;
+    void *kept[HOMEWARD], *taken[TAKEN];
+    pthread_t thread;
+    size_t back = 0;
+    pthread_barrier_init(&journey.freed, NULL, 2);
+    pthread_barrier_init(&journey.seen, NULL, 2);
+    struct weir_stats before = now();
+    for (size_t i = 0; i < HOMEWARD; i++) {
+        journey.block[i] = weir_malloc(HOMEWARD_SIZE);
+        kept[i] = filled(HOMEWARD_SIZE); /* so that their spans stay this thread's */
+    }
+    must(pthread_create(&thread, NULL, send_home, &journey) == 0, "no thread");
+    pthread_barrier_wait(&journey.freed);
+    must(now().live_blocks <= before.live_blocks + HOMEWARD + WR_STACK_BLOCKS, "%llu blocks live, %llu before",
+         (unsigned long long)now().live_blocks, (unsigned long long)before.live_blocks);
+    for (size_t i = 0; i < TAKEN; i++)
+        back += among(journey.block, taken[i] = filled(HOMEWARD_SIZE));
+    must(back >= HOMEWARD - WR_STACK_BLOCKS && back <= HOMEWARD, "%zu of %d came back", back, (int)HOMEWARD);
+    pthread_barrier_wait(&journey.seen);
+    pthread_join(thread, NULL);
+    for (size_t i = 0; i < HOMEWARD; i++)
+        free_filled(kept[i], HOMEWARD_SIZE);
+    for (size_t i = 0; i < TAKEN; i++)
+        free_filled(taken[i], HOMEWARD_SIZE);
+}
+
 /* ---- the first call of a thread -------------------------------------------------------------------------------- */
 
 static void *first_free(void *block) { return weir_free(block), NULL; }
