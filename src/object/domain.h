@@ -9,9 +9,12 @@
  *   0xx  own       1 and more: references; plain arithmetic by the owner thread alone. 0: no object
  *   100  immortal  never written. Own counts overflow into it
  *   101  pending   dead, and waiting to be buried: with the state's high half, the next one that waits
- *   110  immortal  shared counts overflow into it
- *   111  shared    minus the number of references; atomic. With WR_STATE_LOCAL: the owner's alone, but every change is
- *                  to take the slow path */
+ *   110  immortal  was shared; shared counts overflow into it
+ *   111  shared    references are counted by atomic operations on the state, and what the state had is in the count's
+ *                  low half. With WR_STATE_LOCAL: the owner's alone, but every change is to take the slow path
+ *
+ * What tells that an object is shared lies beside what a locked instruction writes: a load of bytes that one has just
+ * written waits until it is done, and keeps the next one waiting. */
 #ifndef WR_DOMAIN_H
 #define WR_DOMAIN_H
 
@@ -22,7 +25,8 @@
 
 /* ---- the header -------------------------------------------------------------------------------------------------- */
 
-/** The state's low half: what holds of an object. The high half is 0 but while it is pending. */
+/** What holds of an object: the state's low half, or the count's. The state's high half is 0, but while that is a count,
+ *  or the object pending. */
 enum {
     WR_STATE_FINALIZED = 1 << 0,  /* its finalizer has been called */
     WR_STATE_FINALIZING = 1 << 1, /* and is running: the last reference is the library's */
@@ -38,6 +42,8 @@ enum {
 };
 
 #define WR_COUNT_IMMORTAL ((int32_t)0x90000000)
+#define WR_COUNT_SHARED ((int32_t)0xe0000000)
+#define WR_COUNT_WAS_SHARED ((int32_t)0xc0000000) /* immortal since. From here on flags are in the count */
 
 enum wr_sort { WR_SORT_OWN, WR_SORT_NONE, WR_SORT_SHARED, WR_SORT_IMMORTAL, WR_SORT_PENDING };
 
@@ -67,21 +73,9 @@ WR_INLINE void wr_set_count(struct wr_header *header, int32_t count)
 {
     __atomic_store_n(&header->count, count, __ATOMIC_RELAXED);
 }
-WR_INLINE uint32_t wr_state(const struct wr_header *header)
-{
-    return __atomic_load_n(&header->state, __ATOMIC_RELAXED);
-}
 WR_INLINE void wr_set_state(struct wr_header *header, uint32_t state)
 {
     __atomic_store_n(&header->state, state, __ATOMIC_RELAXED);
-}
-WR_INLINE void wr_state_set(struct wr_header *header, uint32_t bits)
-{
-    __atomic_fetch_or(&header->state, bits, __ATOMIC_RELAXED);
-}
-WR_INLINE void wr_state_clear(struct wr_header *header, uint32_t bits)
-{
-    __atomic_fetch_and(&header->state, ~bits, __ATOMIC_RELAXED);
 }
 
 /** A header as one word. */
@@ -96,30 +90,81 @@ WR_INLINE uint64_t wr_header_word(const struct wr_header *header)
 #define WR_HEADER_LAST (UINT64_C(1) << 32)
 #endif
 
-/** References to an object that is or was shared, if its state says `local` of it. Looks at both halves at once: where
- *  another thread frees the block at this moment, the count is 0 before the state becomes a link. */
-WR_INLINE unsigned wr_count_below_0(const struct wr_header *header, uint32_t local)
+/** Both halves, as they are at one moment. */
+WR_INLINE struct wr_header wr_header_now(const struct wr_header *header)
 {
     uint64_t word = wr_header_word(header);
     struct wr_header now;
     memcpy(&now, &word, sizeof now);
-    bool fits = wr_count_sort(now.count) == WR_SORT_SHARED && (now.state & WR_STATE_LOCAL) == local;
-    return fits ? 0u - (unsigned)now.count : 0;
+    return now;
+}
+WR_INLINE void wr_set_header(struct wr_header *header, struct wr_header to)
+{
+    uint64_t word;
+    memcpy(&word, &to, sizeof word);
+    __atomic_store_n((uint64_t __attribute__((may_alias)) *)header, word, __ATOMIC_RELEASE);
+}
+/** Both at once, if they are as they were; acquire. */
+WR_INLINE bool wr_header_replace(struct wr_header *header, struct wr_header from, struct wr_header to)
+{
+    uint64_t old, new;
+    memcpy(&old, &from, sizeof old);
+    memcpy(&new, &to, sizeof new);
+    return __atomic_compare_exchange_n((uint64_t __attribute__((may_alias)) *)header, &old, new, true,
+                                       __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+}
+WR_INLINE struct wr_header wr_shared_header(uint32_t references, uint32_t flags)
+{
+    return (struct wr_header){(int32_t)((uint32_t)WR_COUNT_SHARED | flags), references};
+}
+
+/** WR_STATE_*, wherever they are. */
+WR_INLINE uint32_t wr_state_of(struct wr_header now)
+{
+    return ((uint32_t)now.count >= (uint32_t)WR_COUNT_WAS_SHARED ? (uint32_t)now.count : now.state) & WR_STATE_FLAGS;
+}
+WR_INLINE uint32_t wr_state(const struct wr_header *header) { return wr_state_of(wr_header_now(header)); }
+
+/** Where they are; pre: the object stays of its sort, since it is the thread's own or the caller has a reference. */
+WR_INLINE void *wr_state_at(struct wr_header *header)
+{
+    bool shared = (uint32_t)wr_count(header) >= (uint32_t)WR_COUNT_WAS_SHARED;
+    return shared ? (void *)&header->count : (void *)&header->state;
+}
+WR_INLINE void wr_state_set(struct wr_header *header, uint32_t bits)
+{
+    __atomic_fetch_or((uint32_t *)wr_state_at(header), bits, __ATOMIC_RELAXED);
+}
+WR_INLINE void wr_state_clear(struct wr_header *header, uint32_t bits)
+{
+    __atomic_fetch_and((uint32_t *)wr_state_at(header), ~bits, __ATOMIC_RELAXED);
+}
+
+/** References by a count below 0, if WR_STATE_LOCAL is as in `local`. Of an object that another thread buries or frees
+ *  at this moment they are 0. */
+WR_INLINE unsigned wr_count_below_0(struct wr_header now, uint32_t local)
+{
+    bool fits = wr_count_sort(now.count) == WR_SORT_SHARED && ((uint32_t)now.count & WR_STATE_LOCAL) == local;
+    return fits ? now.state : 0;
 }
 
 /** References to an object of the thread's own; 0 if it is none. */
-WR_INLINE unsigned wr_count_own(const struct wr_header *header)
+WR_INLINE unsigned wr_own_of(struct wr_header now)
 {
-    int32_t count = wr_count(header);
-    if (wr_likely(count >= 0))
-        return (unsigned)count;
-    return wr_count_below_0(header, WR_STATE_LOCAL);
+    return wr_likely(now.count >= 0) ? (unsigned)now.count : wr_count_below_0(now, WR_STATE_LOCAL);
 }
+WR_INLINE unsigned wr_count_own(const struct wr_header *header) { return wr_own_of(wr_header_now(header)); }
 
 /** References to a shared object; 0 if it is none. */
-WR_INLINE unsigned wr_count_shared(const struct wr_header *header)
+WR_INLINE unsigned wr_shared_of(struct wr_header now) { return now.count < 0 ? wr_count_below_0(now, 0) : 0; }
+WR_INLINE unsigned wr_count_shared(const struct wr_header *header) { return wr_shared_of(wr_header_now(header)); }
+
+/** Makes a shared object immortal. Who has read just before that it is shared counts once more, which does no harm:
+ *  so many references are never given up. */
+WR_INLINE void wr_shared_immortalize(struct wr_header *header)
 {
-    return wr_count(header) < 0 ? wr_count_below_0(header, 0) : 0;
+    __atomic_fetch_or(&header->state, UINT32_C(1) << 30, __ATOMIC_RELAXED);
+    __atomic_fetch_and(&header->count, WR_COUNT_WAS_SHARED | WR_STATE_FLAGS, __ATOMIC_RELAXED);
 }
 
 /* ---- large objects ----------------------------------------------------------------------------------------------- */

@@ -187,8 +187,8 @@ static void hold(struct wr_trace *trace WR_UNUSED, uint32_t place WR_UNUSED, voi
     int32_t count = wr_count(header);
     if (wr_likely(count > 0))
         wr_set_count(header, (int32_t)((uint32_t)count + 1));
-    else
-        __atomic_fetch_sub(&header->count, 1, __ATOMIC_RELAXED);
+    else if (wr_count_sort(count) == WR_SORT_SHARED)
+        __atomic_fetch_add(&header->state, 1, __ATOMIC_RELAXED);
 }
 
 /** Gives up what hold() took, of an object that lives: it has another reference. */
@@ -197,8 +197,8 @@ static void let_live(struct wr_header *header)
     int32_t count = wr_count(header);
     if (count > 0)
         wr_set_count(header, count - 1);
-    else
-        __atomic_fetch_add(&header->count, 1, __ATOMIC_RELAXED);
+    else if (wr_count_sort(count) == WR_SORT_SHARED)
+        __atomic_fetch_sub(&header->state, 1, __ATOMIC_RELAXED);
 }
 
 /** Whether a weak reference lies in an object that is dead. */
@@ -356,9 +356,9 @@ static void leave_one(struct wr_trace *trace, uint32_t place, void *object, void
         else
             leaving->seen += other != NULL;
     }
-    if (wr_unlikely((header->state & WR_STATE_SITE) != 0))
+    if (wr_unlikely((wr_state(header) & WR_STATE_SITE) != 0))
         wr_site_remove(object);
-    if (wr_unlikely((header->state & WR_STATE_WEAK) != 0))
+    if (wr_unlikely((wr_state(header) & WR_STATE_WEAK) != 0))
         wr_weak_sever(object);
 }
 

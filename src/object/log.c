@@ -134,16 +134,16 @@ void wr_log_change(const void *object, const char *what, long count, const char 
 void weir_log(void *object, bool on)
 {
     struct wr_header *header = wr_header_of(object);
-    unsigned own = wr_count_own(header);
-    if (wr_count_sort(wr_count(header)) == WR_SORT_IMMORTAL)
+    struct wr_header now = wr_header_now(header);
+    uint32_t own = wr_own_of(now), both = WR_STATE_LOGGED | WR_STATE_LOCAL;
+    if (wr_count_sort(now.count) == WR_SORT_IMMORTAL)
         return; /* nothing ever changes */
-    if (on) {
-        wr_state_set(header, WR_STATE_LOGGED | (own > 0 ? WR_STATE_LOCAL : 0u));
-        if (own > 0)
-            wr_set_count(header, (int32_t)(0u - own));
-    } else {
-        if (own > 0)
-            wr_set_count(header, (int32_t)own);
-        wr_state_clear(header, WR_STATE_LOGGED | WR_STATE_LOCAL);
-    }
+    if (own > 0 && on)
+        wr_set_header(header, wr_shared_header(own, wr_state_of(now) | both));
+    else if (own > 0)
+        wr_set_header(header, (struct wr_header){(int32_t)own, wr_state_of(now) & ~both});
+    else if (on)
+        wr_state_set(header, WR_STATE_LOGGED);
+    else
+        wr_state_clear(header, WR_STATE_LOGGED);
 }

@@ -84,20 +84,23 @@ static struct wr_header *unlink_dead(struct wr_burial *burial)
     return header;
 }
 
-/** Whether an object that the caller has a reference to is shared, and all its counts need is an atomic operation. */
-WR_INLINE bool is_plainly_shared(const struct wr_header *header, int32_t count)
+/** Whether an object is shared, and all that its references need is an atomic operation. */
+WR_INLINE bool is_plainly_shared(int32_t count)
 {
-    return (uint32_t)count >> 29 == 7 && (wr_state(header) & (WR_STATE_LOCAL | WR_STATE_LOGGED)) == 0;
+    return (count & (WR_COUNT_SHARED | WR_STATE_LOCAL | WR_STATE_LOGGED)) == WR_COUNT_SHARED;
 }
 
-/** Whether the reference to a shared object that has been given up was the last, by the count before that. */
-WR_INLINE bool was_last(struct wr_header *header, int32_t before)
+/** Whether the reference to a shared object that has been given up was the last, by how many there were; then it is
+ *  dead, and has no count. */
+WR_INLINE bool was_last(struct wr_header *header, uint32_t before)
 {
-    if (before == -1)
-        (void)__atomic_load_n(&header->count, __ATOMIC_ACQUIRE); /* what others did to it comes before */
-    else if (before == 0)
+    if (wr_likely(before > 1))
+        return false;
+    if (before == 0 || (wr_state(header) & WR_STATE_FINALIZING) != 0)
         wr_object_misuse(header, "release");
-    return before == -1;
+    (void)__atomic_load_n(&header->state, __ATOMIC_ACQUIRE); /* what others did to it comes before */
+    wr_set_header(header, (struct wr_header){0, wr_state(header)});
+    return true;
 }
 
 /** One reference less to something that is not the thread's own, or has no reference left. True if it is dead now. */
@@ -118,16 +121,15 @@ static WR_NOINLINE bool drop_logged(struct wr_header *header, const char *file, 
     default:
         wr_object_misuse(header, "release");
     }
-    uint32_t state = wr_state(header);
-    if (count == -1 && (state & WR_STATE_FINALIZING) != 0)
-        wr_object_misuse(header, "release");
-    if ((state & WR_STATE_LOCAL) != 0)
-        wr_set_count(header, count + 1);
+    struct wr_header now = wr_header_now(header);
+    uint32_t flags = wr_state_of(now), before = now.state;
+    if ((flags & WR_STATE_LOCAL) != 0)
+        wr_set_state(header, before - 1);
     else
-        count = __atomic_fetch_add(&header->count, 1, __ATOMIC_RELEASE);
-    bool last = was_last(header, count);
-    if (wr_unlikely((state & WR_STATE_LOGGED) != 0))
-        wr_log_change(header + 1, "unref", -(long)count - 1, file, line, caller);
+        before = __atomic_fetch_sub(&header->state, 1, __ATOMIC_RELEASE);
+    bool last = was_last(header, before);
+    if (wr_unlikely((flags & WR_STATE_LOGGED) != 0))
+        wr_log_change(header + 1, "unref", (long)before - 1, file, line, caller);
     return last;
 }
 
@@ -151,11 +153,11 @@ static void drop_visited(void *object, void *burial) { drop(burial, object); }
 static bool finalize(struct wr_header *header, const struct weir_type *type)
 {
     uint32_t state = wr_state(header);
-    bool shared = (state & WR_STATE_SHARED) != 0, local = (state & WR_STATE_LOCAL) != 0;
     if (type->finalize == NULL || (state & WR_STATE_FINALIZED) != 0)
         return true;
-    wr_state_set(header, WR_STATE_FINALIZED | WR_STATE_FINALIZING);
-    __atomic_store_n(&header->count, shared || local ? -1 : 1, __ATOMIC_RELEASE);
+    bool own = (state & (WR_STATE_SHARED | WR_STATE_LOCAL)) == 0;
+    state |= WR_STATE_FINALIZED | WR_STATE_FINALIZING;
+    wr_set_header(header, own ? (struct wr_header){1, state} : wr_shared_header(1, state));
     if (wr_thread.domain != &wr_domain_none)
         wr_thread.domain->gc.stats.finalized++;
     type->finalize(wr_object_of(header));
@@ -337,22 +339,23 @@ static void dies(struct wr_header *header)
     wr_thread.burial = NULL;
 }
 
-/** A reference to a shared object that seems to have others goes. */
-WR_INLINE void unref_shared(struct wr_header *header)
+static WR_NOINLINE void unref_odd(struct wr_header *header, uint32_t before)
 {
-    int32_t before = __atomic_fetch_add(&header->count, 1, __ATOMIC_RELEASE);
-    if (wr_unlikely(before >= -1) && was_last(header, before))
+    if (was_last(header, before))
         dies(header);
 }
 
 void weir_unref_slow_(void *object)
 {
     struct wr_header *header = wr_header_of(object);
-    int32_t count = wr_count(header);
+    if (is_plainly_shared(wr_count(header))) { /* first: a look at the whole header would wait for its count */
+        uint32_t before = __atomic_fetch_sub(&header->state, 1, __ATOMIC_RELEASE);
+        if (wr_unlikely(before <= 1))
+            unref_odd(header, before);
+        return;
+    }
     if (wr_likely(wr_header_word(header) == WR_HEADER_LAST))
         drop_last(header);
-    else if (count < -1 && is_plainly_shared(header, count))
-        unref_shared(header);
     else if (drop_unusual(header, __builtin_return_address(0)))
         dies(header);
 }
@@ -385,6 +388,14 @@ void wr_burial_end(struct wr_burial *outer)
 
 /* ---- references -------------------------------------------------------------------------------------------------- */
 
+/** A shared object had no reference, or has more than are counted. */
+static WR_NOINLINE void ref_odd(struct wr_header *header, uint32_t before)
+{
+    if (before == 0)
+        wr_object_misuse(header, "reference");
+    wr_shared_immortalize(header);
+}
+
 static void ref_unusual(void *object, const char *file, int line, const void *caller)
 {
     struct wr_header *header = wr_header_of(object);
@@ -400,21 +411,28 @@ static void ref_unusual(void *object, const char *file, int line, const void *ca
     default:
         wr_object_misuse(header, "reference");
     }
-    if ((wr_state(header) & WR_STATE_LOCAL) != 0)
-        wr_set_count(header, count - 1);
+    struct wr_header now = wr_header_now(header);
+    uint32_t flags = wr_state_of(now), before = now.state;
+    if ((flags & WR_STATE_LOCAL) != 0)
+        wr_set_state(header, before + 1);
     else
-        count = __atomic_fetch_sub(&header->count, 1, __ATOMIC_RELAXED);
-    if (wr_unlikely((wr_state(header) & WR_STATE_LOGGED) != 0))
-        wr_log_change(object, "ref", 1 - (long)count, file, line, caller);
+        before = __atomic_fetch_add(&header->state, 1, __ATOMIC_RELAXED);
+    if (wr_unlikely((int32_t)before <= 0))
+        ref_odd(header, before);
+    if (wr_unlikely((flags & WR_STATE_LOGGED) != 0))
+        wr_log_change(object, "ref", (long)before + 1, file, line, caller);
 }
 
 void weir_ref_slow_(void *object)
 {
     struct wr_header *header = wr_header_of(object);
-    if (wr_likely(is_plainly_shared(header, wr_count(header))))
-        __atomic_fetch_sub(&header->count, 1, __ATOMIC_RELAXED);
-    else
+    if (wr_likely(is_plainly_shared(wr_count(header)))) {
+        uint32_t before = __atomic_fetch_add(&header->state, 1, __ATOMIC_RELAXED);
+        if (wr_unlikely((int32_t)before <= 0))
+            ref_odd(header, before);
+    } else {
         ref_unusual(object, NULL, 0, __builtin_return_address(0));
+    }
 }
 
 /** As wr_object_misuse(), with the line that did it, if that is known. */
@@ -462,12 +480,12 @@ size_t weir_refcount(const void *object)
     if (object == NULL)
         return 0;
     const struct wr_header *header = wr_header_of(object);
-    int32_t count = wr_count(header);
-    switch (wr_count_sort(count)) {
+    struct wr_header now = wr_header_now(header);
+    switch (wr_count_sort(now.count)) {
     case WR_SORT_OWN:
-        return (size_t)count;
+        return (size_t)now.count;
     case WR_SORT_SHARED:
-        return (size_t) - (int64_t)count;
+        return now.state;
     case WR_SORT_IMMORTAL:
         return SIZE_MAX;
     default:
@@ -477,8 +495,10 @@ size_t weir_refcount(const void *object)
 
 bool weir_is_unique(const void *object)
 {
-    int32_t count = __atomic_load_n(&wr_header_of(object)->count, __ATOMIC_ACQUIRE);
-    return count == 1 || count == -1;
+    const struct wr_header *header = wr_header_of(object);
+    int32_t count = wr_count(header);
+    return count == 1 ||
+           (wr_count_sort(count) == WR_SORT_SHARED && __atomic_load_n(&header->state, __ATOMIC_ACQUIRE) == 1);
 }
 
 const struct weir_type *weir_typeof(const void *object)

@@ -19,22 +19,18 @@ struct walk {
 /** Changes the count's sort; false if that is not for this walk to do: it is done, or needs not be. */
 static bool mark(struct wr_header *header, bool immortal)
 {
-    int32_t count = wr_count(header);
-    unsigned own = wr_count_own(header);
+    struct wr_header now = wr_header_now(header);
+    unsigned own = wr_own_of(now);
     if (own > 0) {
-        wr_state_clear(header, WR_STATE_LOCAL);
-        if (immortal) {
-            wr_set_count(header, WR_COUNT_IMMORTAL);
-        } else {
-            wr_state_set(header, WR_STATE_SHARED);
-            __atomic_store_n(&header->count, (int32_t)(0u - own), __ATOMIC_RELEASE);
-        }
+        uint32_t flags = wr_state_of(now) & ~(uint32_t)WR_STATE_LOCAL;
+        wr_set_header(header, immortal ? (struct wr_header){WR_COUNT_IMMORTAL, flags}
+                                       : wr_shared_header(own, flags | WR_STATE_SHARED));
         return true;
     }
-    switch (wr_count_sort(count)) {
+    switch (wr_count_sort(now.count)) {
     case WR_SORT_SHARED:
         if (immortal)
-            wr_set_count(header, WR_COUNT_IMMORTAL);
+            wr_shared_immortalize(header);
         return immortal;
     case WR_SORT_IMMORTAL:
         return false;

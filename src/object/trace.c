@@ -487,12 +487,13 @@ WR_INLINE unsigned write_counts(const struct wr_blocks *blocks, uint8_t *own, pt
     for (unsigned i = 0; i < objects; i++, at += blocks->size) {
         const struct wr_header *header = (const struct wr_header *)(const void *)at;
         __builtin_prefetch(at + ahead);
-        unsigned refs = shared ? wr_count_shared(header) : wr_count_own(header);
+        struct wr_header now = wr_header_now(header);
+        unsigned refs = shared ? wr_shared_of(now) : wr_own_of(now);
         own[i] = (uint8_t)wr_min(refs, 255);
         if (refs == 0)
             continue;
         counted++;
-        all |= wr_state(header);
+        all |= wr_state_of(now);
     }
     *states = all;
     return counted;

@@ -94,21 +94,24 @@ void weir_weak_init(struct weir_weak *weak, void *object, weir_weak_fn callback,
 /** One reference more, if there is one yet. pre: the object's stripe is locked, or it is the caller's own. */
 static bool upgrade(struct wr_header *header)
 {
-    int32_t count = wr_count(header), next;
+    struct wr_header now, next;
     do {
-        switch (wr_count_sort(count)) {
+        next = now = wr_header_now(header);
+        switch (wr_count_sort(now.count)) {
         case WR_SORT_OWN:
-            next = (int32_t)((uint32_t)count + 1);
+            next.count = (int32_t)((uint32_t)now.count + 1);
             break;
         case WR_SORT_SHARED:
-            next = (int32_t)((uint32_t)count - 1);
+            if (now.state == 0)
+                return false;
+            next.state++;
             break;
         case WR_SORT_IMMORTAL:
             return true;
         default:
             return false;
         }
-    } while (!__atomic_compare_exchange_n(&header->count, &count, next, true, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED));
+    } while (!wr_header_replace(header, now, next));
     return true;
 }
 

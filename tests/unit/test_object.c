@@ -561,6 +561,45 @@ Test(object, counts_do_not_overflow)
     must(weir_is_immortal(a), "an overflow came back");
 }
 
+Test(object, shared_counts_do_not_overflow)
+{
+    struct node *a = weir_share(make(&node_type, 1));
+    uint32_t *count = &((uint32_t *)a)[-1];
+    for (int i = 0; i < 10; i++)
+        weir_ref(a);
+    must(weir_refcount(a) == 11 && *count == 11, "%zu references, %u counted", weir_refcount(a), *count);
+    *count = INT32_MAX - 5;
+    must(weir_is_shared(a) && !weir_is_immortal(a), "the count says what the object is");
+    for (int i = 0; i < 100; i++)
+        weir_ref(a);
+    must(weir_is_immortal(a) && !weir_is_shared(a), "count %u", *count);
+    for (int i = 0; i < 1000; i++)
+        weir_unref(a);
+    must(weir_is_immortal(a) && unit_alive() == 1, "an overflow came back");
+}
+
+Test(object, what_holds_of_an_object_stays_when_it_is_shared)
+{
+    struct node *a = make(&node_type, 1);
+    struct weir_weak before, between, after;
+    weir_weak_init(&before, a, NULL, NULL);
+    weir_share(a);
+    weir_weak_init(&between, a, NULL, NULL);
+    must(weir_refcount(a) == 1 && weir_is_unique(a) && weir_is_shared(a), "%zu references", weir_refcount(a));
+    weir_unref(a);
+    must(unit_alive() == 0 && weir_weak_get(&before) == NULL && weir_weak_get(&between) == NULL, "not severed");
+    a = make(&node_type, 1);
+    weir_weak_init(&before, a, NULL, NULL);
+    weir_share(a);
+    weir_weak_init(&between, a, NULL, NULL);
+    weir_immortalize(a);
+    weir_weak_init(&after, a, NULL, NULL);
+    for (int i = 0; i < 3; i++)
+        weir_unref(a);
+    must(weir_is_immortal(a) && !weir_is_shared(a), "not immortal");
+    must(weir_weak_get(&before) == a && weir_weak_get(&between) == a && weir_weak_get(&after) == a, "severed");
+}
+
 /** Private_Dirty of the process, KiB. */
 static long private_dirty(void)
 {
