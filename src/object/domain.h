@@ -25,8 +25,8 @@
 
 /* ---- the header -------------------------------------------------------------------------------------------------- */
 
-/** What holds of an object: the state's low half, or the count's. The state's high half is 0, but while that is a count,
- *  or the object pending. */
+/** What holds of an object: the state's low half, or the count's. The high half of a state is 0, unless it is a count,
+ *  or the object is pending. */
 enum {
     WR_STATE_FINALIZED = 1 << 0,  /* its finalizer has been called */
     WR_STATE_FINALIZING = 1 << 1, /* and is running: the last reference is the library's */
