@@ -133,15 +133,17 @@ static void release(struct wr_kind *kind, struct wr_span *span, struct wr_typed 
 /** Links every block of the page into the pool's list, in address order. */
 static void fill(struct wr_kind *kind, struct wr_typed *pool)
 {
-    char *at = (char *)wr_typed_at(pool, 0), *last = at + (size_t)(kind->blocks - 1u) * kind->size;
-    struct wr_header header = {0, wr_typed_slot((const struct wr_header *)(void *)at)};
-    pool->free = (uint16_t)header.state;
-    for (; at < last; at += kind->size) {
-        header.state += kind->size / 8;
-        memcpy(at, &header, sizeof header);
-    }
-    header.state = 0;
-    memcpy(at, &header, sizeof header);
+    size_t size = kind->size;
+    char *at = (char *)wr_typed_at(pool, 0), *last = at + (kind->blocks - 1u) * size;
+    unsigned slot = wr_typed_slot((const struct wr_header *)(void *)at);
+    struct wr_header first = {0, slot + (unsigned)size / 8}, step = {0, (unsigned)size / 8};
+    uint64_t word, add; /* headers */
+    memcpy(&word, &first, sizeof word);
+    memcpy(&add, &step, sizeof add);
+    pool->free = slot;
+    for (; at < last; at += size, word += add)
+        memcpy(at, &word, sizeof word);
+    memset(at, 0, sizeof word);
 }
 
 /** Takes a free page as an empty pool; its list is yet to be filled. pre: lock. */
@@ -194,14 +196,22 @@ static void look_again(struct wr_kind *kind, struct wr_typed *pool)
         settle(kind, span, pool);
 }
 
-void wr_kind_put_aside(struct wr_kind *kind)
+/** pre: lock. */
+static void put_aside(struct wr_kind *kind)
 {
     struct wr_typed *pool = kind->current;
     if (pool == &wr_typed_none)
         return;
     kind->current = &wr_typed_none;
-    wr_heap_lock(kind->heap);
     look_again(kind, pool);
+}
+
+void wr_kind_put_aside(struct wr_kind *kind)
+{
+    if (kind->current == &wr_typed_none)
+        return;
+    wr_heap_lock(kind->heap);
+    put_aside(kind);
     wr_heap_unlock(kind->heap);
 }
 
@@ -214,9 +224,9 @@ bool wr_kind_refill(struct wr_kind *kind)
         wr_owner_drain(owner);
     if (kind->current->free != 0)
         return true;
-    wr_kind_put_aside(kind);
     do {
         wr_heap_lock(kind->heap);
+        put_aside(kind);
         pool = next_pool(kind, &ahead);
         wr_heap_unlock(kind->heap);
         if (ahead)
@@ -298,7 +308,7 @@ static void collect(struct wr_typed *pool)
     if (last == NULL)
         return;
     last->state = pool->free;
-    pool->free = (uint16_t)slot;
+    pool->free = slot;
     __atomic_store_n(&pool->live, (uint16_t)(pool->live - count), __ATOMIC_RELAXED);
     if (pool == kind->current)
         return;

@@ -215,7 +215,7 @@ struct wr_gc {
     size_t garbage_count, garbage_room;
 };
 
-enum { WR_BUCKETS = 256 };
+enum { WR_BUCKETS = 1 << 8 };
 
 struct wr_domain {
     struct wr_owner owner;              /* first */
@@ -246,12 +246,12 @@ WR_INLINE uintptr_t wr_key_var(const struct weir_type *type, unsigned class)
 {
     return (uintptr_t)type ^ (uintptr_t)(class + 1) << 48;
 }
-WR_INLINE unsigned wr_key_bucket(uintptr_t key) { return (key >> 4 ^ key >> 12 ^ key >> 48) % WR_BUCKETS; }
+WR_INLINE unsigned wr_key_bucket(uintptr_t key) { return (uint32_t)(key ^ key >> 48) * UINT32_C(0x9e3779b1) >> 24; }
 /** The same for wr_key(type), where addresses have 48 bits; another one elsewhere, and then objects are made by the
  *  slow path. */
 WR_INLINE unsigned wr_type_bucket(const struct weir_type *type)
 {
-    return ((uintptr_t)type >> 4 ^ (uintptr_t)type >> 12) % WR_BUCKETS;
+    return (uint32_t)(uintptr_t)type * UINT32_C(0x9e3779b1) >> 24;
 }
 
 /** The calling thread's domain, made if need be. NULL when memory is short, or the thread is ending. */
@@ -345,7 +345,7 @@ void wr_object_free(struct wr_typed *pool, struct wr_header *header);
  *  header. */
 enum { WR_BURIAL_ROOM = 64 };
 struct wr_burial {
-    unsigned waiting;
+    ptrdiff_t waiting;
     struct wr_header *linked;
     void *drop[WR_BURIAL_ROOM];
 };

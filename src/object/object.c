@@ -210,16 +210,22 @@ static WR_NOINLINE void free_unusual(struct wr_typed *pool, struct wr_header *he
         wr_leave(heap);
 }
 
+/** Frees a block of the calling thread's. */
+WR_INLINE void free_own(struct wr_typed *pool, struct wr_header *header)
+{
+    unsigned live = pool->live - 1u;
+    if (wr_likely(live != pool->wake))
+        wr_typed_push(pool, header, live);
+    else
+        free_unusual(pool, header);
+}
+
 WR_INLINE void free_block(const struct wr_domain *self, struct wr_typed *pool, struct wr_header *header)
 {
-    if (wr_likely(wr_kind_owner(pool->kind) == &self->owner)) {
-        unsigned live = pool->live - 1u;
-        if (wr_likely(live != pool->wake)) {
-            wr_typed_push(pool, header, live);
-            return;
-        }
-    }
-    free_unusual(pool, header);
+    if (wr_likely(wr_kind_owner(pool->kind) == &self->owner))
+        free_own(pool, header);
+    else
+        free_unusual(pool, header);
 }
 
 static WR_NOINLINE void bury_unusual(struct wr_burial *burial, struct wr_header *header)
@@ -236,15 +242,31 @@ static WR_NOINLINE void bury_unusual(struct wr_burial *burial, struct wr_header 
         wr_big_free(place.big);
 }
 
-/** Has all references dropped that the table of a dead object's kind tells of; returns how many wait then. The last
- *  field comes first: so what the first refers to is next, which is likely to lie behind this object. */
-WR_INLINE unsigned drop_all(struct wr_burial *burial, unsigned waiting, struct wr_header *header,
-                            const struct wr_kind *kind)
+/** A kind of the thread's own whose objects have nothing to be undone but what the table tells of: the one that was met
+ *  last. What of it is needed for each object stays in registers. */
+struct familiar {
+    const struct wr_kind *kind; /* wr_kind_none: none yet */
+    const uint16_t *refs, *end;
+    ptrdiff_t most; /* references that may wait while there is room for all of an object's */
+};
+
+/** Whether a pool's kind can be familiar; then it is from now on. */
+WR_INLINE bool meet(struct familiar *familiar, const struct wr_typed *pool, const struct wr_domain *self)
 {
-    const char *object = wr_object_of(header);
-    const uint16_t *refs = kind->refs, *ref = refs + kind->nrefs;
-    if (wr_likely(waiting + kind->nrefs <= WR_BURIAL_ROOM)) {
-        while (ref > refs) {
+    const struct wr_kind *kind = pool->kind;
+    if (pool->is_typed != WR_TYPED_PLAIN || wr_kind_owner(kind) != &self->owner)
+        return false;
+    *familiar = (struct familiar){kind, kind->refs, kind->refs + kind->nrefs, WR_BURIAL_ROOM - (ptrdiff_t)kind->nrefs};
+    return true;
+}
+
+/** Has a dead object's references dropped, of which the table tells, if there is room. The last field comes first: so
+ *  what the first refers to is next, which is likely to lie behind this object. Returns how many wait then. */
+WR_INLINE ptrdiff_t drop_all(struct wr_burial *burial, ptrdiff_t waiting, const char *object,
+                             const struct familiar *familiar)
+{
+    if (wr_likely(waiting <= familiar->most)) {
+        for (const uint16_t *ref = familiar->end; ref > familiar->refs;) {
             void *other = *(void *const *)(const void *)(object + *--ref);
             if (other == NULL)
                 continue;
@@ -254,33 +276,17 @@ WR_INLINE unsigned drop_all(struct wr_burial *burial, unsigned waiting, struct w
         return waiting;
     }
     burial->waiting = waiting;
-    while (ref > refs)
+    for (const uint16_t *ref = familiar->end; ref > familiar->refs;)
         drop(burial, *(void *const *)(const void *)(object + *--ref));
     return burial->waiting;
-}
-
-/** Buries a dead object about whose header there is nothing special; `waiting` references wait, returns how many do
- *  then. */
-WR_INLINE unsigned bury(struct wr_burial *burial, unsigned waiting, struct wr_header *header,
-                        const struct wr_domain *self)
-{
-    /* Large objects have a flag in their state, so this one is in a pool. */
-    struct wr_typed *pool = wr_hide(wr_typed_of(header));
-    if (wr_unlikely(pool->is_typed != WR_TYPED_PLAIN)) {
-        burial->waiting = waiting;
-        bury_unusual(burial, header);
-        return burial->waiting;
-    }
-    waiting = drop_all(burial, waiting, header, pool->kind);
-    free_block(self, pool, header);
-    return waiting;
 }
 
 /** Drops all references that wait, and buries what dies by it. */
 static void bury_all(struct wr_burial *burial)
 {
     const struct wr_domain *self = wr_thread.domain;
-    unsigned waiting = burial->waiting; /* the compiler keeps it in a register; burial->waiting is true in calls */
+    struct familiar familiar = {.kind = &wr_kind_none}; /* not NULL, which is that of a page that is free */
+    ptrdiff_t waiting = burial->waiting; /* the compiler keeps it in a register; burial->waiting is true in calls */
     for (;;) {
         if (wr_unlikely(waiting == 0)) {
             burial->waiting = 0;
@@ -293,7 +299,16 @@ static void bury_all(struct wr_burial *burial)
         struct wr_header *header = wr_header_of(burial->drop[--waiting]);
         uint64_t word = wr_header_word(header);
         if (wr_likely(word == WR_HEADER_LAST)) {
-            waiting = bury(burial, waiting, header, self);
+            /* Large objects have a flag in their state, so this one is in a pool. */
+            struct wr_typed *pool = wr_hide(wr_typed_of(header));
+            if (wr_likely(pool->kind == familiar.kind) || meet(&familiar, pool, self)) {
+                waiting = drop_all(burial, waiting, wr_object_of(header), &familiar);
+                free_own(pool, header);
+            } else {
+                burial->waiting = waiting;
+                bury_unusual(burial, header);
+                waiting = burial->waiting;
+            }
         } else if (wr_count(header) > 1) {
             wr_set_count(header, wr_count(header) - 1);
         } else if (drop_unusual(header, NULL)) {
@@ -530,12 +545,17 @@ WR_INLINE void zero(struct wr_header *header, size_t size)
 {
     enum { CALL_FROM = 256 };
     char *at = (char *)(header + 1), *end = (char *)header + size;
+    if (wr_unlikely(size < 32)) {
+        __builtin_memset(at, 0, 8);
+        return;
+    }
+    __builtin_memset(at, 0, 16);
+    __builtin_memset(at + 8, 0, 16);
     if (wr_unlikely(size >= CALL_FROM)) {
         memset(at, 0, size - sizeof *header);
         return;
     }
-    __builtin_memset(at, 0, 8);
-    for (at += 8; at < end; at += 16) {
+    for (at += 24; at < end; at += 16) {
         __builtin_memset(at, 0, 16);
         __asm__("" : "+r"(at)); /* or it would be turned into a call */
     }
