@@ -37,7 +37,7 @@ CASE_UNUSED static char *among_others(size_t size)
     for (int i = 0; i < 21; i++) {
         char *one = (char *)malloc(size);
         CHECK(one != NULL);
-        memset(one, 1, size);
+        memset(one, 1, size < MIB ? size : MIB);
         if (i == 10)
             block = one;
     }

@@ -9,13 +9,18 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "preload"))
-from harness import Skip, NATIVE, build, case, describe, expect, main, messages, run  # noqa: E402
+from harness import Skip, NATIVE, build, case, describe, expect, main, messages, run, scaled  # noqa: E402
 
 HERE = Path(__file__).parent
-SIZES = {"small": (16, 64, 1000), "medium": (2000, 20000), "large": (100000, 1000000), "huge": (5000000,)}
+SMALL = (16, 64, 1000)
+MEDIUM = tuple(map(scaled, (2000, 20000)))
+LARGE = tuple(map(scaled, (100000, 1000000)))
+HUGE = scaled(5000000)
+PAGE = scaled(4096)
+SIZES = {"small": SMALL, "medium": MEDIUM, "large": LARGE, "huge": (HUGE,)}
 KINDS = {size: kind for kind, sizes in SIZES.items() for size in sizes}
 ALL = tuple(KINDS)
-NOT_SMALL = tuple(size for size in ALL if size > 1024)
+NOT_SMALL = tuple(size for size in ALL if size not in SMALL)
 CHECK = {"WEIR_CHECK": 1}
 
 DOUBLE = r"double free of {address}\b|invalid free of {address}\b"
@@ -75,14 +80,16 @@ each_size("double free of the only block", "double_free_only", words=DOUBLE)
 each_size("double free, another block in between", "double_free_aba", words=DOUBLE, sizes=NOT_SMALL)
 each_size("double free, much later", "double_free_later", words=DOUBLE, sizes=NOT_SMALL)
 each_size("double free of what calloc and realloc gave", "double_free_calloc", words=DOUBLE)
-each_size("double free when the page has gone back", "double_free_purged", words=ANY, sizes=(16, 64, 1000, 2000, 20000))
+each_size("double free when the page has gone back", "double_free_purged", words=ANY, sizes=SMALL + MEDIUM)
 each_size("double free, the second by another thread", "double_free_by_thread", words=DOUBLE, sizes=NOT_SMALL)
 each_size("double free, the first by another thread", "double_free_after_thread", words=DOUBLE, sizes=NOT_SMALL)
 each_size("double free by two other threads", "double_free_by_threads", words=DOUBLE)
 each_size("double free when the owner is gone", "double_free_owner_gone", words=DOUBLE)
-each_size("double free, the second in a forked child", "double_free_in_child", words=DOUBLE, sizes=(64, 20000, 5000000))
+each_size("double free, the second in a forked child", "double_free_in_child", words=DOUBLE,
+          sizes=(64, MEDIUM[1], HUGE))
 
-for alignment, size in ((64, 40), (4096, 100), (4096, 20000), (65536, 100), (1 << 20, 300000), (8 << 20, 5000000)):
+for alignment, size in ((64, 40), (PAGE, 100), (PAGE, MEDIUM[1]), (16 * PAGE, 100), (256 * PAGE, 3 * LARGE[0]),
+                        (2048 * PAGE, HUGE)):
     one(f"double free of {size} bytes aligned to {alignment}", "double_free_aligned", alignment, size, words=ANY)
 
 
@@ -96,24 +103,24 @@ for name in ("double_free", "double_free_aba", "double_free_later", "double_free
 
 # ---- pointers that are no block ----
 
-for size, offset in ((64, 16), (64, 1), (64, 8), (1000, 16), (1000, 500), (2000, 16), (20000, 16), (20000, 4096),
-                     (20000, 1), (100000, 16), (100000, 4096), (1000000, 65536), (1000000, 131072), (5000000, 1),
-                     (5000000, 4096), (5000000, 4194304)):
-    check = size <= 1024
+for size, offset in ((64, 16), (64, 1), (64, 8), (1000, 16), (1000, 500), (MEDIUM[0], 16), (MEDIUM[1], 16),
+                     (MEDIUM[1], PAGE), (MEDIUM[1], 1), (LARGE[0], 16), (LARGE[0], PAGE), (LARGE[1], 16 * PAGE),
+                     (LARGE[1], 32 * PAGE), (HUGE, 1), (HUGE, PAGE), (HUGE, 1024 * PAGE)):
+    check = size in SMALL
     one(f"{'WEIR_CHECK=1: ' if check else ''}free of a pointer {offset} bytes into a {KINDS[size]} block of {size}",
         "interior", size, offset, words=ANY, env=CHECK if check else None)
-    if offset in (16, 4096):
+    if offset in (16, PAGE):
         one(f"free by another thread of a pointer {offset} bytes into a {KINDS[size]} block of {size}",
             "interior_by_thread", size, offset, words=ANY)
 
-for alignment, size, offset in ((4096, 10000, 4096), (65536, 100000, 65536), (1 << 22, 100000, 4096),
-                                (1 << 23, 5000000, 4096)):
+for alignment, size, offset in ((PAGE, MEDIUM[1] // 2, PAGE), (16 * PAGE, LARGE[0], 16 * PAGE),
+                                (1024 * PAGE, LARGE[0], PAGE), (2048 * PAGE, HUGE, PAGE)):
     one(f"free of a pointer {offset} bytes into {size} bytes aligned to {alignment}", "interior_aligned", alignment,
         size, offset, words=ANY)
 
 one("free of a part of an arena that nobody has used", "never_given", words=ANY)
 one("free of Weir's own descriptors", "descriptors", words=ANY)
-each_size("free of a neighbour that was never allocated", "not_yet_given", words=ANY, sizes=(512, 1024, 20000))
+each_size("free of a neighbour that was never allocated", "not_yet_given", words=ANY, sizes=(512, 1024, MEDIUM[1]))
 
 
 # ---- pointers that Weir never gave ----
@@ -141,11 +148,12 @@ for what in ("object", "stack", "mapped", "wild", "code", "one"):
 
 each_size("realloc of a freed block", "realloc_freed", words=REALLOC)
 
-for size, offset in ((64, 16), (20000, 4096), (100000, 4096), (5000000, 4096)):
+for size, offset in ((64, 16), (MEDIUM[1], PAGE), (LARGE[0], PAGE), (HUGE, PAGE)):
     one(f"realloc of a pointer {offset} bytes into a {KINDS[size]} block of {size}", "realloc_interior", size, offset,
         words=INVALID)
 
-for size, wrong in ((64, 10000), (2000, 40000), (20000, 64000), (100000, 1000000), (5000000, 50000000), (64, 1 << 62)):
+for size, wrong in ((64, MEDIUM[1] // 2), (MEDIUM[0], 2 * MEDIUM[1]), (MEDIUM[1], scaled(64000)), LARGE,
+                    (HUGE, 10 * HUGE), (64, 1 << 62)):
     one(f"free_sized of {size} bytes as {wrong}", "wrong_size", size, wrong, words=INVALID)
 
 one("free_aligned_sized with an alignment that the block has not", "wrong_alignment", words=INVALID)

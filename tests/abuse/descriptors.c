@@ -4,7 +4,7 @@
 
 int main(void)
 {
-    const size_t arena = 1024 * (size_t)sysconf(_SC_PAGESIZE);
+    const size_t arena = 1024 * page_size();
     char *block = malloc(64);
 
     free(at((char *)((uintptr_t)block & ~(arena - 1)) + 4096));

@@ -7,14 +7,15 @@ keeps the limits that ebb knows. Sizes alone; nothing here measures time.
 
 import csv
 import json
+import os
 import re
 import shutil
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "preload"))
-from harness import (NATIVE, PRELOAD, SOURCE, WORK, Skip, build_folder, case, expect, main, run,  # noqa: E402
-                     succeed)
+from harness import (NATIVE, PRELOAD, SOURCE, WORK, Skip, build_folder, case, expect, main, page_size,  # noqa: E402
+                     run, succeed)
 
 BENCH = build_folder() / "bench"
 WORKLOADS = ("adversary", "aligned", "churn", "falseshare", "handoff", "hash", "large", "pareto", "phases", "prodcons",
@@ -157,8 +158,7 @@ def sane(row):
 
 def pages_are_the_systems():
     """The limits are about them; a build may act as if pages were larger."""
-    config = build_folder() / "config.h"
-    return not (config.is_file() and re.search(r"^#define WR_PAGE_SHIFT_FORCED", config.read_text(), re.M))
+    return page_size() == os.sysconf("SC_PAGE_SIZE")
 
 
 def pattern_case(pattern, limits):

@@ -102,6 +102,14 @@ CASE_UNUSED static size_t draw_size(uint64_t *state, size_t most)
     return 1 + draw(state) % (limit < most ? limit : most);
 }
 
+/** Bytes of a page as the library has it: it may have been built for larger ones than the system's. */
+CASE_UNUSED static size_t page_size(void)
+{
+    const char *told = getenv("CASE_PAGE");
+
+    return told != NULL ? (size_t)strtoul(told, NULL, 10) : (size_t)sysconf(_SC_PAGESIZE);
+}
+
 /** One line of a file of /proc: the number behind `key`. */
 CASE_UNUSED static size_t number_in(const char *path, const char *key)
 {

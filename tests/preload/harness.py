@@ -11,6 +11,7 @@ With WEIR_TEST_NATIVE=1 nothing is preloaded: it shows that a case asks for no m
 import argparse
 import concurrent.futures
 import os
+import re
 import resource
 import shlex
 import signal
@@ -114,10 +115,36 @@ def tail(text, most=3000):
     return text if len(text) <= most else "[...]" + text[-most:]
 
 
+_page = []
+
+
+def page_size():
+    """Bytes of a page as the library has it: a build may act as if pages were larger than the system's."""
+    with _lock:
+        if not _page:
+            _page.append(os.sysconf("SC_PAGE_SIZE") if NATIVE else ask_page_size())
+        return _page[0]
+
+
+def ask_page_size():
+    env = {**os.environ, "LD_PRELOAD": str(PRELOAD), "WEIR_VERBOSE": "1"}
+    said = subprocess.run(["true"], env=env, capture_output=True, text=True, errors="replace").stderr
+    found = re.search(r"^weir: .*\bpage (\d+)\b", said, re.M)
+    if not found:
+        raise Failure(f"{PRELOAD} does not tell its page size: {said!r}")
+    return int(found.group(1))
+
+
+def scaled(size):
+    """A size where the library has pages of 4 KiB, made that which is the same to it where it has larger ones."""
+    return size * (page_size() // 4096)
+
+
 def clean_environment(extra):
     """Ours without what concerns the allocator: the library reads every WEIR_ name."""
     env = {k: v for k, v in os.environ.items()
            if not k.startswith(("WEIR_", "MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD", "CASE_"))}
+    env["CASE_PAGE"] = str(page_size())
     if NATIVE:
         env["CASE_NATIVE"] = "1"
     env.update({k: str(v) for k, v in extra.items()})

@@ -15,7 +15,7 @@ import xml.etree.ElementTree
 from pathlib import Path
 
 from harness import (NATIVE, PRELOAD, WORK, Skip, build, build_folder, case, expect, find_library, main, messages, run,
-                     succeed)
+                     scaled, succeed)
 
 HERE = Path(__file__).parent
 CXX = {"thread_local", "operators", "bad_alloc", "containers"}
@@ -342,7 +342,7 @@ def _():
     expect(heap is not None and heap.find("sizes") is not None, "no heap with sizes", result)
     size = {(e.tag, e.get("type")): int(e.get("size")) for e in root if e.get("type")}
     count = {e.get("type"): int(e.get("count")) for e in root.iter("total")}
-    expect(count["mmap"] == 1 and 30 << 20 <= size["total", "mmap"] < 31 << 20, "huge blocks", result)
+    expect(count["mmap"] == 1 and scaled(30 << 20) <= size["total", "mmap"] < scaled(31 << 20), "huge blocks", result)
     expect(2000000 <= size["system", "current"] <= size["system", "max"], "system", result)
     expect(size["aspace", "total"] >= size["total", "mmap"], "aspace", result)
     expect(result.err.strip() != "", "malloc_stats is silent", result)

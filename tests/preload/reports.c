@@ -6,7 +6,7 @@
 
 int main(void)
 {
-    char *small[1000], *huge = malloc(30 * MIB);
+    char *small[1000], *huge = malloc(30 * MIB * (page_size() / 4096));
 
     for (int i = 0; i < 1000; i++) {
         small[i] = malloc(2000);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * 128 MiB of small blocks are built, all but one in 200 freed at random: memory goes back by itself but for the
- * slack bound, and malloc_trim brings it to the pages that still hold a block; also what other threads hold.
- * Then large blocks. */
+ * 128 MiB of small blocks are built, all but one in 200 freed at random (where pages are larger than 4 KiB, as many
+ * fewer stay): memory goes back by itself but for the slack bound, and malloc_trim brings it to the pages that still
+ * hold a block; also what other threads hold. Then large blocks. */
 #include "case.h"
 
 #include <malloc.h>
@@ -22,11 +22,18 @@ static void build(void)
     }
 }
 
+static size_t keep_one_in(void)
+{
+    return 200 * (page_size() / 4096);
+}
+
 static void scatter(void)
 {
+    const size_t keep = keep_one_in();
+
     for (size_t i = 0; i < COUNT; i++) {
         const size_t j = i * 700001 % COUNT;
-        if (j % 200 != 0) {
+        if (j % keep != 0) {
             free(blocks[j]);
             blocks[j] = NULL;
         }
@@ -36,7 +43,7 @@ static void scatter(void)
 /** Bytes of the pages that hold a block: no allocator can go below, unless it moves blocks. */
 static size_t floor_of(void)
 {
-    return COUNT / 200 * 4096;
+    return COUNT / keep_one_in() * page_size();
 }
 
 static pthread_barrier_t barrier;

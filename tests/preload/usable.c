@@ -39,7 +39,7 @@ int main(void)
         CHECK(rows[i].block != NULL);
         rows[i].usable = malloc_usable_size(rows[i].block);
         CHECK(rows[i].usable >= size);
-        CHECK(rows[i].usable <= size + size / 4 + 4096 * 17);
+        CHECK(rows[i].usable <= size + size / 4 + page_size() * 17);
         fill(rows[i].block, rows[i].usable, i);
     }
     for (unsigned i = 0; i < BLOCKS; i += 2) {
