@@ -81,12 +81,73 @@ void wr_arena_each(void (*fn)(struct wr_arena *, void *), void *arg)
     unlock();
 }
 
+/* ---- the head's pages ------------------------------------------------------------------------------------------ */
+
+/** The page of a head that the byte at `offset` lies in, as a bit. */
+static uint16_t head_page(size_t offset) { return (uint16_t)(1u << (offset >> WR_PAGE_SHIFT)); }
+
+/** Those that are always needed: what the arena knows of itself, and its spans. */
+static uint16_t fixed_pages(void) { return head_page(0) | head_page(offsetof(struct wr_arena, span)); }
+
+/** The page with the descriptors of a span's pools. */
+static uint16_t pools_page(unsigned span) { return head_page(span * WR_SPAN_PAGES * sizeof(struct wr_pool)); }
+
+/** The spans whose pools' descriptors lie in some of the pages. */
+static uint64_t described_by(uint16_t pages)
+{
+    unsigned each = (unsigned)wr_min(WR_PAGE_SIZE / (WR_SPAN_PAGES * sizeof(struct wr_pool)), WR_ARENA_SPANS);
+    uint64_t spans = 0;
+    for (unsigned page = 0; page < WR_ARENA_SPANS / each; page++)
+        if ((pages >> page & 1) != 0)
+            spans |= wr_bits_run(page * each, each);
+    return spans;
+}
+
+/** Resident pages of a head that nothing needs. A huge page is let be as a whole. pre: lock. */
+static uint16_t idle_head_pages(const struct wr_arena *arena)
+{
+    uint16_t idle = 0;
+    for (unsigned left = arena->huge ? 0u : arena->head & (uint16_t)~fixed_pages(); left != 0; left &= left - 1)
+        if ((described_by((uint16_t)(left & -left)) & arena->pooled) == 0)
+            idle |= (uint16_t)(left & -left);
+    return idle;
+}
+
+unsigned wr_arena_pin_heads(struct wr_head *head, unsigned most)
+{
+    unsigned count = 0;
+    lock();
+    for (unsigned b = WR_ARENA_SPANS; b-- > 0 && count < most;)
+        for (struct wr_arena *arena = table.bin[b]; arena != NULL && count < most; arena = arena->next) {
+            uint16_t pages = idle_head_pages(arena);
+            if (pages == 0)
+                continue;
+            arena->pins++;
+            arena->head_going = pages;
+            head[count++] = (struct wr_head){arena, pages};
+        }
+    unlock();
+    return count;
+}
+
+void wr_arena_unpin_heads(const struct wr_head *head, unsigned count)
+{
+    lock();
+    for (unsigned i = 0; i < count; i++) {
+        head[i].arena->pins--;
+        head[i].arena->head_going = 0;
+        head[i].arena->head &= (uint16_t)~head[i].pages;
+    }
+    unlock();
+}
+
 static void arena_init(struct wr_arena *arena)
 {
     /* Fresh memory is zero: no page resident, none busy, every pool unowned. Spans and pools say "free" by their first
      * use, so that descriptors nobody needs stay untouched. */
     arena->free_spans = WR_ALL_SPANS;
     arena->span[0].kind = WR_SPAN_HEAD;
+    arena->head = fixed_pages();
 }
 
 /* ---- huge pages ------------------------------------------------------------------------------------------------ */
@@ -120,6 +181,9 @@ static bool wants_huge(void)
 static unsigned note_resident(struct wr_arena *arena, const unsigned char *pages)
 {
     unsigned count = 0;
+    for (unsigned page = 0; page < WR_SPAN_PAGES; page++)
+        if ((pages[page] & 1) != 0)
+            arena->head |= (uint16_t)(1u << page);
     for (unsigned page = WR_SPAN_PAGES; page < WR_ARENA_PAGES; page++)
         if ((pages[page] & 1) != 0) {
             struct wr_span *span = &arena->span[page / WR_SPAN_PAGES];
@@ -139,7 +203,6 @@ static void make_huge(struct wr_arena *arena)
         *(volatile char *)((char *)arena + at) = 0;
     unsigned count = wr_os_look_resident(arena, WR_ARENA_SIZE, pages) ? note_resident(arena, pages) : 0;
     arena->huge = count == WR_ARENA_PAGES - WR_SPAN_PAGES;
-    arena->whole = (pages[WR_SPAN_PAGES - 1] & 1) != 0;
     if (!arena->huge) /* there were not enough of them */
         wr_os_advise_huge(arena, WR_ARENA_SIZE, false);
     wr_account_add(&wr_account.slack, count);
@@ -238,6 +301,8 @@ static struct wr_arena *find_spans(uint64_t *spans)
     for (uint64_t bins = table.filled & ~UINT64_C(1); bins != 0; bins &= bins - 1)
         for (struct wr_arena *arena = table.bin[wr_bits_first(bins)]; arena != NULL; arena = arena->next) {
             uint64_t ready = arena->free_spans & ~arena->busy_spans;
+            if (wr_unlikely(arena->head_going != 0))
+                ready &= ~described_by(arena->head_going);
             uint64_t warm = ready & atomic_load_explicit(&arena->slack_spans, memory_order_relaxed);
             if (ready == 0)
                 continue;
@@ -261,13 +326,13 @@ struct wr_span *wr_arena_take_span(struct wr_heap *heap, enum wr_span_kind kind,
         unsigned index = wr_bits_first(spans);
         set_free_spans(arena, arena->free_spans & ~(UINT64_C(1) << index));
         span = &arena->span[index];
-    }
-    if (span != NULL) {
         span->free = WR_ALL_PAGES;
         span->class = (uint8_t) class;
         span->kind = (uint8_t)kind;
-        if (kind == WR_SPAN_SMALL)
-            wr_arena_of(span)->pooled |= UINT64_C(1) << wr_span_index(span);
+        if (kind != WR_SPAN_MEDIUM) {
+            arena->pooled |= UINT64_C(1) << index;
+            arena->head |= pools_page(index);
+        }
         atomic_store_explicit(&span->heap, heap, memory_order_relaxed);
     }
     unlock();
@@ -281,6 +346,7 @@ void wr_arena_give_span(struct wr_span *span)
     lock();
     span->kind = WR_SPAN_FREE;
     atomic_store_explicit(&span->heap, NULL, memory_order_relaxed);
+    arena->pooled &= ~(UINT64_C(1) << wr_span_index(span));
     set_free_spans(arena, arena->free_spans | UINT64_C(1) << wr_span_index(span));
     unlock();
 }

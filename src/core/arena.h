@@ -91,13 +91,14 @@ struct wr_arena {
             uint64_t no_type_1;
             _Atomic uint64_t slack_spans; /* spans that may have slack; relaxed, a hint that errs on the side of 1 */
             uintptr_t no_owner_2;
-            uint64_t pooled; /* spans whose pools' descriptors have been touched, for the figures. guarded by: arena
-                                lock */
+            uint64_t pooled; /* spans that are lent as pools, small or of objects. guarded by: arena lock */
             uint64_t no_type_2;
             unsigned pins; /* threads that look into the arena without a block in it. guarded by: arena lock */
-            bool whole;    /* the head is resident to its end. Written before others know the arena */
+            uint16_t head; /* pages of the head that are resident, a bit each. guarded by: arena lock */
             bool huge;     /* backed by huge pages: every page is resident, until the first is to go back. guarded by:
                               whoever maps the arena, then purging */
+            uintptr_t no_owner_3;
+            uint16_t head_going; /* those of `head` that are being discarded. guarded by: arena lock */
         };
         struct wr_pool pool[WR_ARENA_PAGES];
     };
@@ -112,7 +113,8 @@ _Static_assert(sizeof(struct wr_arena) == 9 * 4096, "the head fits the first spa
 _Static_assert(offsetof(struct wr_arena, no_owner_0) == WR_UNUSED_POOL(0, owner) &&
                    offsetof(struct wr_arena, no_owner_1) == WR_UNUSED_POOL(1, owner) &&
                    offsetof(struct wr_arena, no_owner_2) == WR_UNUSED_POOL(2, owner) &&
-                   offsetof(struct wr_arena, huge) < WR_UNUSED_POOL(3, owner),
+                   offsetof(struct wr_arena, no_owner_3) == WR_UNUSED_POOL(3, owner) &&
+                   offsetof(struct wr_arena, head_going) < WR_UNUSED_POOL(3, live),
                "no owners");
 /* What a pool of objects has there (struct wr_typed) begins with the same word as `live`. */
 _Static_assert(offsetof(struct wr_arena, no_type_0) == WR_UNUSED_POOL(0, live) &&
@@ -215,6 +217,22 @@ WR_INLINE size_t wr_large_size(const struct wr_span *span) { return (size_t)span
 /** Collects up to `most` arenas that may have slack, sparsest first, and pins them; returns how many. */
 unsigned wr_arena_pin_slack(struct wr_arena **arena, unsigned most);
 void wr_arena_unpin(struct wr_arena *const *arena, unsigned count);
+
+/* Pages of a head. The descriptors of pools fill half a span's pages where these are the smallest, and a page is given
+ * back when no span that it describes the pools of is lent as pools. That is safe because an idle descriptor of zeros
+ * says what one does that was used: nobody's. Who frees a wild pointer reads it at any time, and finds no owner; all
+ * others read and write it only while a block of the pool lives, or under the lock of the heap that has the span. */
+struct wr_head {
+    struct wr_arena *arena;
+    uint16_t pages; /* a bit each */
+};
+
+/** Collects up to `most` heads with pages that describe nothing now, and pins the arenas; returns how many. Until they
+ *  are let go no span is lent that those pages describe. One thread at a time. */
+unsigned wr_arena_pin_heads(struct wr_head *head, unsigned most);
+
+/** Lets them go. Of each the pages that it has now are no longer resident. */
+void wr_arena_unpin_heads(const struct wr_head *head, unsigned count);
 
 /** Calls fn for every arena, under the arena lock. */
 void wr_arena_each(void (*fn)(struct wr_arena *, void *), void *arg);

@@ -173,13 +173,12 @@ static struct batch {
     } span[BATCH];
 } batch;
 
-static void batch_add(struct wr_span *span, uint16_t pages, bool lent)
+/** Adds the pages of the 16 at `at`. */
+static void batch_add_ranges(char *at, uint16_t pages)
 {
-    batch.span[batch.spans++] = (struct busy){span, pages, lent};
-    batch.pages += wr_bits_count(pages);
     for (uint64_t left = pages; left != 0;) {
         unsigned first = wr_bits_first(left), length = wr_bits_run_length(left, first);
-        char *start = wr_span_start(span) + ((size_t)first << WR_PAGE_SHIFT);
+        char *start = at + ((size_t)first << WR_PAGE_SHIFT);
         struct wr_range *last = batch.ranges > 0 ? &batch.range[batch.ranges - 1] : NULL;
         if (last != NULL && (char *)last->start + last->size == start)
             last->size += (size_t)length << WR_PAGE_SHIFT;
@@ -187,6 +186,13 @@ static void batch_add(struct wr_span *span, uint16_t pages, bool lent)
             batch.range[batch.ranges++] = (struct wr_range){start, (size_t)length << WR_PAGE_SHIFT};
         left &= ~wr_bits_run(first, length);
     }
+}
+
+static void batch_add(struct wr_span *span, uint16_t pages, bool lent)
+{
+    batch.span[batch.spans++] = (struct busy){span, pages, lent};
+    batch.pages += wr_bits_count(pages);
+    batch_add_ranges(wr_span_start(span), pages);
 }
 
 static bool is_lent(struct wr_span *span) { return atomic_load_explicit(&span->heap, memory_order_relaxed) != NULL; }
@@ -304,6 +310,42 @@ static size_t purge_arenas(struct wr_arena *const *arena, unsigned count, size_t
     if (batch.spans > 0)
         gone += flush();
     return gone;
+}
+
+/** Of the pages of a head that were to go, those in ranges that went. */
+static uint16_t head_gone(const struct wr_head *head)
+{
+    uint16_t gone = 0;
+    for (unsigned i = 0; i < batch.ranges; i++) {
+        size_t offset = (size_t)((char *)batch.range[i].start - (char *)head->arena);
+        if (offset < WR_SPAN_SIZE)
+            gone |= (uint16_t)wr_bits_run((unsigned)(offset >> WR_PAGE_SHIFT),
+                                          (unsigned)(batch.range[i].size >> WR_PAGE_SHIFT));
+    }
+    return gone;
+}
+
+/** Gives back what describes nothing of the heads of sparse arenas; returns the bytes that went. They were bookkeeping,
+ *  not slack. pre: the purging lock; nothing is in the batch. */
+static size_t purge_heads(void)
+{
+    struct wr_head head[ARENAS];
+    size_t gone = 0, before;
+    do {
+        unsigned count = wr_arena_pin_heads(head, ARENAS);
+        before = gone;
+        for (unsigned i = 0; i < count; i++)
+            batch_add_ranges((char *)head[i].arena, head[i].pages);
+        wr_os_discard(batch.range, batch.ranges, how);
+        for (unsigned i = 0; i < count; i++) {
+            head[i].pages = head_gone(&head[i]);
+            gone += wr_bits_count(head[i].pages);
+        }
+        batch.ranges = 0;
+        wr_arena_unpin_heads(head, count);
+    } while (gone > before);
+    wr_account_return((uint64_t)gone << WR_PAGE_SHIFT, false);
+    return gone << WR_PAGE_SHIFT;
 }
 
 /** Down to `keep` pages of slack: cached mappings, then empty arenas, then pages. `exact`: no mapping that is larger
@@ -431,6 +473,7 @@ size_t wr_purge_to(size_t keep)
     wr_lock(&purging, WR_RANK_PURGE);
     wr_arena_each(look_again, NULL);
     size_t gone = purge_to(keep, false);
+    gone += purge_heads();
     store(&regret.extra, 0);
     let_go();
     return gone;
@@ -472,6 +515,8 @@ size_t wr_purge_unused(size_t more)
             gone = purge_to(slack - wr_min(slack, least + more), true);
         look.gone = gone;
         look.waited = 0;
+        if (gone > 0)
+            gone += purge_heads();
         wr_account_take_least();
     }
     atomic_store_explicit(&look.waits, look.waited > 0, memory_order_relaxed);

@@ -90,27 +90,12 @@ static WR_RACY void count_span(struct census *census, struct wr_span *span)
     }
 }
 
-/** The pages of an arena's head that `size` bytes at `offset` lie in, a bit each. */
-static uint64_t head_pages(size_t offset, size_t size)
-{
-    size_t first = offset >> WR_PAGE_SHIFT, last = (offset + size - 1) >> WR_PAGE_SHIFT;
-    return wr_bits_run((unsigned)first, (unsigned)(last + 1 - first));
-}
-
 static WR_RACY void count_arena(struct wr_arena *arena, void *arg)
 {
     struct census *census = arg;
-    /* Of the head the pages that have been touched: two always, then those with spans and pools that were used. */
-    uint64_t head = head_pages(0, 1) | head_pages(offsetof(struct wr_arena, span), 1);
-    for (unsigned i = 1; i < WR_ARENA_SPANS; i++) {
-        struct wr_span *span = &arena->span[i];
-        count_span(census, span);
-        if ((span->resident | span->returned) != 0)
-            head |= head_pages(offsetof(struct wr_arena, span) + i * sizeof *span, sizeof *span);
-        if ((arena->pooled >> i & 1) != 0)
-            head |= head_pages(i * WR_SPAN_PAGES * sizeof(struct wr_pool), WR_SPAN_PAGES * sizeof(struct wr_pool));
-    }
-    census->head_pages += arena->whole ? WR_SPAN_PAGES : wr_bits_count(head);
+    for (unsigned i = 1; i < WR_ARENA_SPANS; i++)
+        count_span(census, &arena->span[i]);
+    census->head_pages += wr_bits_count(arena->head);
 }
 
 /** Blocks on their way: freed, but still counted as live by their pools. Read while their heaps run. */

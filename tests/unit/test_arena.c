@@ -83,11 +83,43 @@ static void check_small(struct wr_span *span)
     }
 }
 
+/** The pages of a head that the descriptors of a span's pools lie in. */
+static unsigned pools_page(unsigned span)
+{
+    return 1u << (span * WR_SPAN_PAGES * sizeof(struct wr_pool) / WR_PAGE_SIZE);
+}
+
+/** The head's pages that must be resident. */
+static unsigned needed_of_head(const struct wr_arena *arena)
+{
+    unsigned needed = 1u | 1u << (offsetof(struct wr_arena, span) / WR_PAGE_SIZE);
+    for (unsigned i = 1; i < WR_ARENA_SPANS; i++)
+        if (arena->span[i].kind == WR_SPAN_SMALL || arena->span[i].kind == WR_SPAN_OBJECT)
+            needed |= pools_page(i);
+    return needed;
+}
+
+static void check_head(struct wr_arena *arena)
+{
+    unsigned needed = needed_of_head(arena), really = resident_pages(&arena->span[0]);
+    must(arena->head_going == 0, "arena %p: pages %#x of the head are on their way", (void *)arena, arena->head_going);
+    must((needed & ~arena->head) == 0, "arena %p: pages %#x of the head are in use, resident are %#x", (void *)arena,
+         needed, arena->head);
+    must((arena->head & ~really) == 0, "arena %p: pages %#x of the head are said to be resident, and %#x are",
+         (void *)arena, arena->head, really);
+    for (unsigned i = 1; i < WR_ARENA_SPANS; i++) {
+        bool pools = arena->span[i].kind == WR_SPAN_SMALL || arena->span[i].kind == WR_SPAN_OBJECT;
+        must((arena->pooled >> i & 1) == pools, "span %u of arena %p: kind %u, noted as lent for pools: %d", i,
+             (void *)arena, arena->span[i].kind, !pools);
+    }
+}
+
 static void check_arena(struct wr_arena *arena, void *census)
 {
     must(wr_map_get(arena) == ((uintptr_t)arena | WR_MAP_ARENA), "arena %p is not in the map", (void *)arena);
     must(arena->span[0].kind == WR_SPAN_HEAD, "arena %p has no head", (void *)arena);
     must(arena->pins == 0 && arena->busy_spans == 0, "arena %p is pinned though nobody purges", (void *)arena);
+    check_head(arena);
     for (unsigned i = 1; i < WR_ARENA_SPANS; i++) {
         struct wr_span *span = &arena->span[i];
         bool listed = (arena->free_spans >> i & 1) != 0;
@@ -224,6 +256,163 @@ Test(arena, a_trim_leaves_no_slack)
     struct census census = {0};
     wr_arena_each(check_arena, &census);
     must(census.slack == 0, "%zu pages of slack", census.slack);
+}
+
+/* ---- heads go back in part -------------------------------------------------------------------------------------- */
+
+static void head_is_trimmed(struct wr_arena *arena, void *heads)
+{
+    unsigned needed = needed_of_head(arena);
+    must(arena->head == needed, "arena %p: of the head %#x are resident, %#x needed", (void *)arena, arena->head,
+         needed);
+    *(size_t *)heads += wr_bits_count(arena->head);
+}
+
+/** So many small blocks that their arenas' heads are used from end to end. */
+enum { ARENAS = 6, PER_PAGE = 4, FILL = ARENAS * WR_ARENA_PAGES * PER_PAGE };
+
+static char *filler[FILL];
+
+static void need_several_head_pages(void)
+{
+    if (pools_page(WR_ARENA_SPANS - 1) == 1)
+        cr_skip_test("all descriptors of pools lie in one page");
+}
+
+static void fill_arenas(void)
+{
+    for (unsigned i = 0; i < FILL; i++) {
+        if (filler[i] != NULL)
+            continue;
+        must((filler[i] = weir_malloc(WR_PAGE_SIZE / PER_PAGE)) != NULL, "no memory");
+        unit_fill(filler[i], 0, 64, i);
+    }
+}
+
+/** Frees the blocks but those whose descriptors lie in the first page of their arena's head. Returns one of them. */
+static char *empty_all_but_first_page(void)
+{
+    char *freed = NULL;
+    for (unsigned i = 0; i < FILL; i++) {
+        must(unit_filled(filler[i], 0, 64, i) == UNIT_INTACT, "block %u has changed", i);
+        if (pools_page(wr_arena_page(filler[i]) / WR_SPAN_PAGES) == 1)
+            continue;
+        freed = filler[i];
+        weir_free(filler[i]);
+        filler[i] = NULL;
+    }
+    return freed;
+}
+
+Test(arena, a_trim_gives_back_what_heads_do_not_need)
+{
+    need_several_head_pages();
+    for (unsigned round = 0; round < 3; round++) {
+        struct weir_stats before, after;
+        size_t heads = 0;
+        fill_arenas();
+        check_all("when filled");
+        char *freed = empty_all_but_first_page();
+        weir_stats_get(&before);
+        weir_trim(0);
+        weir_stats_get(&after);
+        wr_arena_each(head_is_trimmed, &heads);
+        size_t most = (ARENAS - 1) * (offsetof(struct wr_arena, span) / WR_PAGE_SIZE - 1);
+        must(before.metadata >= after.metadata + (most << WR_PAGE_SHIFT), "metadata %llu, trimmed %llu; %zu pages left",
+             (unsigned long long)before.metadata, (unsigned long long)after.metadata, heads);
+        unsigned really = resident_pages(&wr_arena_of(freed)->span[0]);
+        must(really == needed_of_head(wr_arena_of(freed)), "of the head %#x are resident", really);
+        must(weir_usable_size(freed) == 0, "a freed block has a size");
+        check_all("after a trim");
+    }
+}
+
+/** Whether a page of the head that describes the block is on its way. */
+static bool is_going(const struct wr_head *head, unsigned count, const void *block)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (head[i].arena == wr_arena_of(block))
+            return (pools_page(wr_arena_page(block) / WR_SPAN_PAGES) & head[i].pages) != 0;
+    return false;
+}
+
+/** While a page of a head is on its way nobody gets a span that it describes. */
+Test(arena, heads_on_their_way_are_not_used)
+{
+    need_several_head_pages();
+    struct wr_head head[2 * ARENAS];
+    fill_arenas();
+    empty_all_but_first_page();
+    unsigned count = wr_arena_pin_heads(head, WR_COUNT(head));
+    must(count >= ARENAS - 1, "%u heads can go", count);
+    fill_arenas();
+    for (unsigned i = 0; i < FILL; i++)
+        must(!is_going(head, count, filler[i]), "block %u was given a page whose descriptor is on its way", i);
+    for (unsigned i = 0; i < count; i++)
+        head[i].pages = 0; /* the system has refused all */
+    wr_arena_unpin_heads(head, count);
+    check_all("at the end");
+}
+
+/** What is freed a second time when nothing describes it any more is still told. */
+Test(arena, a_block_without_a_descriptor_is_no_block)
+{
+    need_several_head_pages();
+    int status = 0;
+    fill_arenas();
+    char *freed = empty_all_but_first_page();
+    weir_trim(0);
+    pid_t child = fork();
+    must(child >= 0, "no process");
+    if (child == 0) {
+        close(STDERR_FILENO);
+        weir_free(unit_opaque(freed));
+        _exit(0);
+    }
+    must(waitpid(child, &status, 0) == child, "waitpid");
+    must(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT, "status %#x", (unsigned)status);
+}
+
+static void *churn_and_free(void *arg)
+{
+    churn(arg);
+    free_some(arg);
+    churn(arg);
+    return free_all(arg);
+}
+
+struct runner {
+    struct blocks blocks;
+    pthread_t thread;
+    _Atomic bool done;
+};
+
+static void *run(void *arg)
+{
+    struct runner *runner = arg;
+    churn_and_free(&runner->blocks);
+    atomic_store(&runner->done, true);
+    return NULL;
+}
+
+/** Spans come and go while heads do. */
+Test(arena, trims_beside_threads)
+{
+    enum { THREADS = 2 };
+    static struct runner runner[THREADS];
+    for (unsigned i = 0; i < THREADS; i++) {
+        runner[i].blocks.rng.state = unit_seed() + i;
+        must(pthread_create(&runner[i].thread, NULL, run, &runner[i]) == 0, "no thread");
+    }
+    while (!atomic_load(&runner[0].done) || !atomic_load(&runner[1].done))
+        weir_trim(0);
+    for (unsigned i = 0; i < THREADS; i++)
+        pthread_join(runner[i].thread, NULL);
+    check_all("at the end");
+    size_t heads = 0;
+    weir_trim(0);
+    wr_arena_each(head_is_trimmed, &heads);
+    check_all("after a trim");
 }
 
 /* ---- the fullest arena first ----------------------------------------------------------------------------------- */
