@@ -45,6 +45,7 @@ unit_tests = \
     tests/unit/test_huge \
     tests/unit/test_map \
     tests/unit/test_model \
+    tests/unit/test_never \
     tests/unit/test_object \
     tests/unit/test_object_nomem \
     tests/unit/test_object_threads \
@@ -76,6 +77,9 @@ endif
 # What the object layer asks for memory is refused on the way.
 tests_unit_test_object_nomem_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=weir_malloc,--wrap=weir_calloc,--wrap=weir_realloc \
     -Wl,--wrap=weir_reallocarray,--wrap=wr_meta_alloc,--wrap=wr_kind_refill,--wrap=wr_os_map
+
+# What goes back is counted.
+tests_unit_test_never_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=wr_os_map,--wrap=wr_os_unmap,--wrap=wr_os_discard
 
 # Of check_PROGRAMS, those that do not say otherwise.
 AM_DEFAULT_SOURCE_EXT = .c

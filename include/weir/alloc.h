@@ -74,7 +74,8 @@ WEIR_API size_t weir_usable_size(const void *block);
 
 /* ---- memory goes back ------------------------------------------------------------------------------------------ */
 
-/** Returns free memory of every heap in the process to the system, down to `keep` bytes of slack.
+/** Returns free memory of every heap in the process to the system, down to `keep` bytes of slack. With
+ *  WEIR_PURGE=never it gives back nothing.
  *  @return bytes given back. Locks are held briefly; other threads go on. */
 WEIR_API size_t weir_trim(size_t keep);
 

@@ -34,7 +34,7 @@ static const struct option {
     {"WEIR_LEAKS", WORD, &wr_options.leaks, "0|1", "0",
      "1: collect once more at exit, and list the objects that are still alive, by type"},
     {"WEIR_PURGE", WORD, &wr_options.purge, "dontneed|free|never", "dontneed",
-     "how free pages go back: at once, under memory pressure (MADV_FREE), or not at all"},
+     "how free memory goes back: at once, under memory pressure (MADV_FREE), or not at all, even when asked"},
     {"WEIR_PURGER", WORD, &wr_options.purger, "auto|on|off", "auto",
      "a thread that gives back what a quiet process keeps: auto, only where the program has threads; on, always; off"},
     {"WEIR_REPORT", PATH, wr_options.report, "PATH", "",

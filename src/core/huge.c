@@ -24,6 +24,10 @@ static struct {
 static void lock(void) { wr_lock(&wr_arena_lock, WR_RANK_ARENA); }
 static void unlock(void) { wr_unlock(&wr_arena_lock, WR_RANK_ARENA); }
 
+/** Whether nothing is unmapped unless the system refuses memory: all that is freed is kept, and so is what a block does
+ * not fill. */
+static bool keeps_all(void) { return wr_options.purge == WR_PURGE_NEVER; }
+
 static int64_t pages_of(size_t size) { return (int64_t)(size >> WR_PAGE_SHIFT); }
 
 /* ---- the cache; all under the lock ------------------------------------------------------------------------------- */
@@ -131,6 +135,18 @@ static void unmap(struct wr_huge *huge)
     free_record(huge);
 }
 
+/** Into the cache, if that has room and the mapping is of use there; else it is unmapped. */
+static void put_away(struct wr_huge *huge, bool useful)
+{
+    lock();
+    bool keep = keeps_all() || (useful && cache.count < CACHE_MOST);
+    if (keep)
+        cache_push(huge);
+    unlock();
+    if (!keep)
+        unmap(huge);
+}
+
 /** Makes the block known to the map and the account. False when there is no memory for the map. */
 static bool publish(struct wr_huge *huge)
 {
@@ -166,23 +182,6 @@ static bool withdraw(struct wr_huge *huge)
 
 /* ---- blocks ------------------------------------------------------------------------------------------------------ */
 
-/** Makes a mapping, held by nobody else, `size` bytes long. False if it cannot; then it is as it was. */
-static bool fit(struct wr_huge *huge, size_t size)
-{
-    if (huge->size > size) {
-        wr_space_unmap((char *)huge->start + size, huge->size - size);
-        wr_account_return(huge->size - size, true);
-    } else if (huge->size < size) {
-        void *start = wr_space_remap(huge->start, huge->size, size, WR_ARENA_SIZE);
-        if (start == NULL)
-            return false;
-        wr_account_map(size - huge->size);
-        huge->start = start;
-    }
-    huge->size = size;
-    return true;
-}
-
 /** Cuts from a mapping, held by nobody else, what lies behind the arena-sized slots that `size` bytes need, and keeps
  * that in the cache: it is resident, and the next huge block may want it. When this one is freed they are joined. */
 static void split(struct wr_huge *huge, size_t size)
@@ -201,6 +200,28 @@ static void split(struct wr_huge *huge, size_t size)
     unlock();
 }
 
+/** Makes a mapping, held by nobody else, `size` bytes long, or longer where nothing is unmapped. False if it cannot;
+ * then it is as it was. */
+static bool fit(struct wr_huge *huge, size_t size)
+{
+    if (huge->size > size && keeps_all()) {
+        split(huge, size);
+        return true;
+    }
+    if (huge->size > size) {
+        wr_space_unmap((char *)huge->start + size, huge->size - size);
+        wr_account_return(huge->size - size, true);
+    } else if (huge->size < size) {
+        void *start = wr_space_remap(huge->start, huge->size, size, WR_ARENA_SIZE);
+        if (start == NULL)
+            return false;
+        wr_account_map(size - huge->size);
+        huge->start = start;
+    }
+    huge->size = size;
+    return true;
+}
+
 /** A cached mapping made to fit, or NULL. */
 static struct wr_huge *reuse(size_t size, size_t align)
 {
@@ -215,7 +236,7 @@ static struct wr_huge *reuse(size_t size, size_t align)
     /* A little too long is good enough: what is cut off would be faulted in again when the mapping grows. */
     if ((huge->size >= size && huge->size - size <= size / 4) || fit(huge, size))
         return huge;
-    unmap(huge);
+    put_away(huge, false);
     return NULL;
 }
 
@@ -259,13 +280,7 @@ void wr_huge_free(struct wr_huge *huge)
     void *start = huge->start;
     if (!withdraw(huge))
         wr_fatal("double free of %p, a block with a mapping of its own", start);
-    lock();
-    bool keep = cache.count < CACHE_MOST; /* over the bound the next purge takes it, and learns if that was in vain */
-    if (keep)
-        cache_push(huge);
-    unlock();
-    if (!keep)
-        unmap(huge);
+    put_away(huge, true); /* over the bound the next purge takes it, and learns if that was in vain */
 }
 
 void *wr_huge_resize(struct wr_huge *huge, size_t size)

@@ -331,6 +331,8 @@ static size_t purge_heads(void)
 {
     struct wr_head head[ARENAS];
     size_t gone = 0, before;
+    if (how == WR_DISCARD_NEVER)
+        return 0;
     do {
         unsigned count = wr_arena_pin_heads(head, ARENAS);
         before = gone;
@@ -382,10 +384,10 @@ static bool is_widening_due(void)
 
 static bool is_over(void) { return wr_account_slack() > wr_purge_bound(); }
 
-/** Whether it is of use to try: memory may go back, and the system has not refused lately. */
+/** Whether it is of use to try: the system has not refused lately. */
 static bool may_purge(uint64_t now_ms)
 {
-    return how != WR_DISCARD_NEVER && now_ms >= atomic_load_explicit(&refused_until_ms, memory_order_relaxed);
+    return now_ms >= atomic_load_explicit(&refused_until_ms, memory_order_relaxed);
 }
 
 /** Takes the lock if it is free, or if so much slack has gathered that it is worth waiting for. */
@@ -443,6 +445,8 @@ static void let_go(void)
 
 void wr_purge_check(void)
 {
+    if (wr_unlikely(how == WR_DISCARD_NEVER))
+        return;
     note_use();
     wr_purger_call();
     if (wr_likely(!is_over() && !is_widening_due())) {

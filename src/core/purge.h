@@ -20,11 +20,12 @@ void wr_purge_init(void);
 /** Pages of slack that may stay. */
 size_t wr_purge_bound(void);
 
-/** Purges if slack is over the bound, and unmaps arenas if many are empty. Call when a lock has been released under
- * which pages have changed their state. pre: no lock is held. Keeps errno. */
+/** Purges if slack is over the bound, and unmaps arenas if many are empty; nothing with WEIR_PURGE=never. Call when a
+ * lock has been released under which pages have changed their state. pre: no lock is held. Keeps errno. */
 void wr_purge_check(void);
 
-/** Purges until no more than `keep` pages of slack are left, or nothing more can go; returns the bytes given back.
+/** Purges until no more than `keep` pages of slack are left, or nothing more can go; returns the bytes given back. With
+ * WEIR_PURGE=never that is whole mappings only, and the caller needs their address space.
  * Waits for a purge under way. pre: no lock is held. Keeps errno. */
 size_t wr_purge_to(size_t keep);
 

@@ -38,11 +38,14 @@ static WR_COLD void report_shortage(size_t size)
 
 static bool every(struct wr_heap *heap WR_UNUSED, void *arg WR_UNUSED) { return true; }
 
-/** Gives back all that can go but `keep` bytes; returns how much went. */
-static size_t trim(struct wr_heap *self, size_t keep)
+/** Gives back all that can go but `keep` bytes; returns how much went. With WEIR_PURGE=never that is nothing, unless it
+ * is `needed` because the system has refused memory. */
+static size_t trim(struct wr_heap *self, size_t keep, bool needed)
 {
     uint64_t before = atomic_load_explicit(&wr_account.returned, memory_order_relaxed);
     wr_purge_heaps(every, NULL, self);
+    if (wr_options.purge == WR_PURGE_NEVER && !needed)
+        return 0;
     wr_purge_to(keep >> WR_PAGE_SHIFT);
     if (keep < WR_ARENA_SIZE)
         wr_arena_reap(0, WR_ARENA_PAGES);
@@ -110,7 +113,7 @@ static void *alloc_entered(struct wr_heap *heap, size_t size, size_t align, bool
     void *block = wr_block_alloc(heap, size, align, zeroed);
     if (wr_unlikely(block == NULL)) {
         /* What is free may be what is missing: under a limit on address space, under a limit of a control group. */
-        trim(heap, 0);
+        trim(heap, 0, true);
         block = wr_block_alloc(heap, size, align, zeroed);
     }
     if (wr_unlikely(heap->special) && block != NULL)
@@ -434,12 +437,16 @@ void *weir_reallocarray(void *block, size_t count, size_t size)
 
 /* ---- return of memory -------------------------------------------------------------------------------------------- */
 
-size_t weir_trim(size_t keep)
+static size_t enter_and_trim(size_t keep, bool needed)
 {
     struct wr_heap *heap = wr_enter();
     if (heap == NULL)
         return 0;
-    size_t gone = trim(heap, keep);
+    size_t gone = trim(heap, keep, needed);
     wr_leave(heap);
     return gone;
 }
+
+size_t weir_trim(size_t keep) { return enter_and_trim(keep, false); }
+
+void wr_make_room(void) { enter_and_trim(0, true); }

@@ -20,6 +20,9 @@ void wr_free_slow(void *block) WR_NOINLINE;
 void wr_free_aside(void *block, struct wr_pool *pool) WR_NOINLINE;
 void wr_free_full(void *block, struct wr_pool *pool, struct wr_stash *stash) WR_NOINLINE;
 
+/** Gives back what can go, because the system has refused memory: with WEIR_PURGE=never too. */
+void wr_make_room(void) WR_COLD;
+
 /** A block of a stash, or NULL if there is none. pre: the caller owns its heap. */
 WR_INLINE void *wr_fast_pop(struct wr_stash *stash)
 {

@@ -608,9 +608,10 @@ static WR_NOINLINE void *new_small(const struct weir_type *type, uintptr_t key, 
     struct wr_kind *kind = wr_domain_kind(domain, type, key, class);
     struct wr_header *header = kind != NULL ? pop_refilled(kind) : NULL;
     if (wr_unlikely(header == NULL)) {
-        /* What dead cycles hold may be what is missing; a full pass trims, too. */
-        if (!weir_gc_is_enabled() || weir_gc_collect(WEIR_GC_FULL) < 0)
-            weir_trim(0);
+        /* What dead cycles hold may be what is missing. */
+        if (weir_gc_is_enabled())
+            weir_gc_collect(WEIR_GC_FULL);
+        wr_make_room();
         kind = wr_domain_kind(domain, type, key, class);
         header = kind != NULL ? pop_refilled(kind) : NULL;
     }
