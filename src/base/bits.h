@@ -27,9 +27,9 @@ WR_INLINE uint64_t wr_bits_run(unsigned first, unsigned count)
     return count == 0 ? 0 : (~UINT64_C(0) >> (64 - count)) << first;
 }
 
-/** Index of the lowest run of at least `count` set bits that starts at a multiple of `align`; -1 if there is none.
+/** Where runs of at least `count` set bits start at a multiple of `align`: a bit each.
  *  pre: 1 <= count <= 64, align is a power of two. */
-WR_INLINE int wr_bits_find_run(uint64_t set, unsigned count, unsigned align)
+WR_INLINE uint64_t wr_bits_runs(uint64_t set, unsigned count, unsigned align)
 {
     /* After the loop a bit is set where a run of `count` begins: each round doubles the length that a bit vouches for.
      */
@@ -41,7 +41,7 @@ WR_INLINE int wr_bits_find_run(uint64_t set, unsigned count, unsigned align)
     }
     if (align > 1)
         set &= align >= 64 ? 1 : ~UINT64_C(0) / ((UINT64_C(1) << align) - 1);
-    return set == 0 ? -1 : (int)wr_bits_first(set);
+    return set;
 }
 
 /** Length of the run of set bits from index `first` up. pre: first < 64. */

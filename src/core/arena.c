@@ -412,40 +412,74 @@ static void use_run_spans(struct wr_arena *arena, unsigned first, unsigned from,
     set_free_spans(arena, arena->free_spans & ~wr_bits_run(from, to - from));
 }
 
-/** The fullest arena with a free run of `spans` spans at a multiple of `align` spans; its index in *first. */
-static struct wr_arena *find_run(unsigned spans, unsigned align, unsigned *first)
+/** Resident pages among the first `pages` from a free span on. */
+static unsigned warm_pages(const struct wr_arena *arena, unsigned first, size_t pages)
 {
-    for (uint64_t bins = table.filled & ~wr_bits_run(0, spans); bins != 0; bins &= bins - 1)
+    unsigned count = 0;
+    for (unsigned i = 0; i < spans_of(pages); i++)
+        count += wr_bits_count(arena->span[first + i].resident & run_pages(pages, i));
+    return count;
+}
+
+/** A place for a run: the arena, NULL for none, its span, and how many of the run's pages are resident there. */
+struct place {
+    struct wr_arena *arena;
+    unsigned first, warm;
+};
+
+/** Betters the place, if one of `runs`, where the run may begin, has more of its pages resident. */
+static void better_place(struct place *place, struct wr_arena *arena, uint64_t runs, size_t pages)
+{
+    uint64_t warm = atomic_load_explicit(&arena->slack_spans, memory_order_relaxed);
+    if (place->arena == NULL)
+        *place = (struct place){arena, wr_bits_first(runs), 0};
+    for (; warm != 0 && runs != 0 && place->warm < pages; runs &= runs - 1) {
+        unsigned first = wr_bits_first(runs), count = 0;
+        if ((warm & wr_bits_run(first, spans_of(pages))) != 0)
+            count = warm_pages(arena, first, pages);
+        if (count > place->warm)
+            *place = (struct place){arena, first, count};
+    }
+}
+
+/** Where to take a run of `pages` pages from, at a multiple of `align` spans: where most of it is resident, so that
+ *  slack is used before more memory is; else of the fullest arena. pre: lock. */
+static struct place find_run(size_t pages, unsigned align)
+{
+    struct place place = {NULL, 0, 0};
+    unsigned asked = 0;
+    for (uint64_t bins = table.filled & ~wr_bits_run(0, spans_of(pages)); bins != 0; bins &= bins - 1)
         for (struct wr_arena *arena = table.bin[wr_bits_first(bins)]; arena != NULL; arena = arena->next) {
-            int index = wr_bits_find_run(arena->free_spans & ~arena->busy_spans, spans, align);
-            if (index >= 0) {
-                *first = (unsigned)index;
-                return arena;
-            }
+            uint64_t runs = wr_bits_runs(arena->free_spans & ~arena->busy_spans, spans_of(pages), align);
+            if (runs == 0)
+                continue;
+            better_place(&place, arena, runs, pages);
+            if (place.warm == pages || ++asked == ARENAS_ASKED)
+                return place;
         }
-    return NULL;
+    return place;
 }
 
 void *wr_large_alloc(size_t size, size_t align, bool *zeroed)
 {
     size_t pages = wr_max((size + WR_PAGE_SIZE - 1) >> WR_PAGE_SHIFT, 1);
-    unsigned first, align_spans = (unsigned)wr_max(align / WR_SPAN_SIZE, 1);
+    unsigned align_spans = (unsigned)wr_max(align / WR_SPAN_SIZE, 1);
     struct tally tally = {0};
-    struct wr_arena *arena;
+    struct place place;
     for (;;) {
         lock();
-        arena = find_run(spans_of(pages), align_spans, &first);
-        if (arena != NULL)
+        place = find_run(pages, align_spans);
+        if (place.arena != NULL)
             break;
         unlock();
         if (!wr_arena_grow())
             return NULL;
     }
-    use_run_spans(arena, first, first, pages, &tally);
+    use_run_spans(place.arena, place.first, place.first, pages, &tally);
     unlock();
     wr_account_take(tally.pages, tally.warm, tally.again);
     *zeroed = tally.warm == 0 && (tally.again == 0 || wr_purge_zeroes());
-    return wr_span_start(&arena->span[first]);
+    return wr_span_start(&place.arena->span[place.first]);
 }
 
 void wr_large_free(void *block)

@@ -65,18 +65,18 @@ static bool is_run(uint64_t set, unsigned first, unsigned count)
     return true;
 }
 
-Test(bits, the_lowest_aligned_run_is_found)
+Test(bits, aligned_runs_are_found)
 {
     struct unit_rng rng = {unit_seed()};
     for (size_t n = 0; n < unit_scale(100000); n++) {
         uint64_t set = random_set(&rng);
         unsigned count = 1 + (unsigned)unit_below(&rng, n % 2 == 0 ? 64 : 6), align = 1u << unit_below(&rng, 7);
-        int expected = -1;
-        for (unsigned i = 0; i < 64 && expected < 0; i += align)
+        uint64_t expected = 0, found = wr_bits_runs(set, count, align);
+        for (unsigned i = 0; i < 64; i += align)
             if (is_run(set, i, count))
-                expected = (int)i;
-        must(wr_bits_find_run(set, count, align) == expected, "run of %u aligned to %u in %#llx: %d, not %d", count,
-             align, (unsigned long long)set, wr_bits_find_run(set, count, align), expected);
+                expected |= UINT64_C(1) << i;
+        must(found == expected, "runs of %u aligned to %u in %#llx: %#llx, not %#llx", count, align,
+             (unsigned long long)set, (unsigned long long)found, (unsigned long long)expected);
     }
 }
 
