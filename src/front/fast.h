@@ -9,9 +9,9 @@
 
 #include "core/block.h"
 
-/** The calling thread's heap: &wr_heap_none before its first allocation, &wr_heap_gone after its last. */
+/** The calling thread's heap: &wr_heap_none before its first allocation, and after its last. */
 extern WR_TLS struct wr_heap *wr_self WR_HIDDEN;
-extern struct wr_heap wr_heap_none WR_HIDDEN, wr_heap_gone WR_HIDDEN;
+extern struct wr_heap wr_heap_none WR_HIDDEN;
 
 void *wr_malloc_slow(size_t size) WR_NOINLINE;
 void *wr_calloc_slow(size_t size) WR_NOINLINE;

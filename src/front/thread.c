@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * Heaps for threads; see thread.h.
  *
- * wr_self goes through: &wr_heap_none -> (starting) -> a heap of the registry -> &wr_heap_gone. All but the heap itself
- * are static and empty, so the fast paths fail on them. A thread that allocates after its heap has been abandoned (in
- * destructors that run after ours, in the C library's own teardown) shares the orphan heap, under a lock. */
+ * wr_self goes through: &wr_heap_none -> a heap of the registry -> &wr_heap_none. The latter is static and empty, so
+ * the fast paths fail on it; `stage` says whether the thread has yet to get its heap, or had it. A thread that
+ * allocates after its heap has been abandoned (in destructors that run after ours, in the C library's own teardown)
+ * shares the orphan heap, under a lock. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -25,14 +26,16 @@
 #include "weir/weir.h"
 
 /* `inside` keeps it from being entered, `special` from being used without. */
-#define EMPTY_HEAP                                                                                                     \
-    {                                                                                                                  \
-        .slot = {[0 ... WR_SMALL_SLOTS - 1] = &wr_stash_none}, .inside = true, .special = true                         \
-    }
-
-struct wr_heap wr_heap_none = EMPTY_HEAP, wr_heap_gone = EMPTY_HEAP;
-static struct wr_heap starting = EMPTY_HEAP;
+struct wr_heap wr_heap_none = {
+    .slot = {[0 ... WR_SMALL_SLOTS - 1] = &wr_stash_none}, .inside = true, .special = true};
 WR_TLS struct wr_heap *wr_self = &wr_heap_none;
+
+/* Of a thread whose heap is wr_heap_none. */
+static WR_TLS enum stage {
+    STAGE_NEW,  /* it has not allocated yet */
+    STAGE_BUSY, /* it is about to get its heap, or to lose it: nobody enters, signal handlers neither */
+    STAGE_GONE  /* it has lost it */
+} stage;
 
 static struct wr_heap orphan; /* serves threads that have no heap of their own any more; guarded by: orphan_lock */
 static bool orphan_listed;    /* in the registry; guarded by: orphan_lock */
@@ -51,7 +54,7 @@ void wr_thread_hook(const struct wr_thread_hooks *hook) { atomic_store_explicit(
 /* ---- emergencies ------------------------------------------------------------------------------------------------- */
 
 enum { EMERGENCY_SIZE = 64 * 1024 };
-static _Alignas(4096) char emergency[EMERGENCY_SIZE];
+static _Alignas(WR_CACHE_LINE) char emergency[EMERGENCY_SIZE];
 static _Atomic uint64_t emergency_state; /* blocks in use << 32 | bytes handed out; all free: 0 */
 static _Atomic(void *) deferred;         /* stack through the blocks' first words; push and take-all only, so no ABA */
 
@@ -65,7 +68,7 @@ void *wr_emergency_alloc(size_t size, size_t align)
     uint64_t state = atomic_load_explicit(&emergency_state, memory_order_relaxed), next;
     size_t start;
     do {
-        start = wr_round_up((uint32_t)state + WR_MIN_ALIGN, align);
+        start = wr_round_up((uintptr_t)emergency + (uint32_t)state + WR_MIN_ALIGN, align) - (uintptr_t)emergency;
         if (start + size > EMERGENCY_SIZE)
             return NULL;
         next = ((state >> 32) + 1) << 32 | (start + size);
@@ -140,9 +143,8 @@ static void after_fork_in_parent(void)
 
 static void after_fork_in_child(void)
 {
-    bool has_heap = wr_self != &wr_heap_none && wr_self != &wr_heap_gone && wr_self != &starting;
     const struct wr_thread_hooks *hook = atomic_load_explicit(&hooks, memory_order_acquire);
-    wr_registry_fork_child(has_heap ? wr_self : NULL);
+    wr_registry_fork_child(wr_self != &wr_heap_none ? wr_self : NULL);
     wr_purger_fork_child();
     if (hook != NULL)
         hook->fork_child();
@@ -185,6 +187,13 @@ static void speak(void)
 
 /* ---- threads come and go ----------------------------------------------------------------------------------------- */
 
+/** Signal handlers of this thread see it before what follows. */
+static void set_stage(enum stage now)
+{
+    stage = now;
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
 /** Destructor of exit_key. What runs later in this thread, other destructors and the C library's own teardown, shares
  * the orphan heap. */
 static void thread_exit(void *heap)
@@ -192,9 +201,10 @@ static void thread_exit(void *heap)
     const struct wr_thread_hooks *hook = atomic_load_explicit(&hooks, memory_order_acquire);
     if (hook != NULL)
         hook->exit();
-    wr_self = &starting; /* nobody enters while the heap changes hands, signal handlers neither */
+    set_stage(STAGE_BUSY);
+    wr_self = &wr_heap_none;
     wr_registry_abandon(heap);
-    wr_self = &wr_heap_gone;
+    set_stage(STAGE_GONE);
 }
 
 /** Whether a mode is on that must see every call. */
@@ -203,10 +213,13 @@ static bool wants_special(void) { return wr_options.stats != WR_STATS_OFF || wr_
 /** Gives the thread its heap. NULL when memory is short. */
 static WR_NOINLINE struct wr_heap *thread_start(void)
 {
-    wr_self = &starting;
+    set_stage(STAGE_BUSY);
     wr_start();
     struct wr_heap *heap = wr_registry_acquire(wants_special());
-    wr_self = heap != NULL ? heap : &wr_heap_none;
+    if (heap != NULL)
+        wr_self = heap;
+    else
+        set_stage(STAGE_NEW);
     if (heap != NULL && have_exit_key)
         pthread_setspecific(exit_key, heap); /* may allocate, and can: the thread has its heap */
     if (atomic_load_explicit(&constructed, memory_order_relaxed))
@@ -216,17 +229,21 @@ static WR_NOINLINE struct wr_heap *thread_start(void)
 
 static WR_NOINLINE struct wr_heap *enter_unusual(void)
 {
-    if (wr_self == &wr_heap_none) {
+    if (wr_self != &wr_heap_none)
+        return NULL;
+    if (stage == STAGE_NEW) {
         struct wr_heap *heap = thread_start();
         if (heap != NULL)
             wr_heap_set_inside(heap, true);
         return heap;
     }
-    if (wr_self != &wr_heap_gone || wr_lock_is_mine(&orphan_lock))
+    if (stage != STAGE_GONE || wr_lock_is_mine(&orphan_lock))
         return NULL;
     wr_lock(&orphan_lock, WR_RANK_ORPHAN);
-    if (!orphan_listed)
+    if (!orphan_listed) {
+        wr_heap_init(&orphan, wants_special());
         wr_registry_list(&orphan);
+    }
     orphan_listed = true;
     return &orphan;
 }
@@ -292,7 +309,6 @@ void wr_start(void)
         wr_option_read();
         wr_geometry_init(wr_os_page_size());
         wr_purge_init();
-        wr_heap_init(&orphan, wants_special());
         pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
         have_exit_key = pthread_key_create(&exit_key, thread_exit) == 0;
         atomic_store_explicit(&started, true, memory_order_release);
