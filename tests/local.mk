@@ -210,6 +210,7 @@ test_files = \
     tests/preload/late.c \
     tests/preload/libc_names.c \
     tests/preload/limit_as.c \
+    tests/preload/loop.c \
     tests/preload/main_exits.c \
     tests/preload/map_limit.c \
     tests/preload/no_runtime.c \

@@ -46,27 +46,44 @@ bool wr_purge_zeroes(void) { return zeroes; }
 /* Regret: what is purged and soon taken again was purged in vain, and cost more than it gained. A cycle is regretted if
  * more than a tenth of what went back came again. Building and dropping a few times is what programs do, and their
  * memory shall go back each time; but once some cycles were regretted with less than a second between them, the program
- * is one that goes on so, and the bound is widened by as much as came again, or to the double, but never so far that
- * slack and used pages together exceed the most that was used lately. With each second the widening, and the memory of
- * that peak, shrink by half.
+ * is one that goes on so, and the bound is widened by what went back, or what came again where that is little beside
+ * it, or to the double. Slack and used pages together never exceed the most that was used lately by more than a quarter
+ * of that, and a few MiB: blocks that come again are of other sizes, and do not fit everywhere. With each second the
+ * widening, and the memory of that peak, shrink by half; in the second in which the peak was nearly reached they do
+ * not.
  *
  * What was learnt of small drops says nothing of a large one: where less than half is left of the least that those
  * cycles had in use, of two in a row the one that had more, they are over, and the widening does not count. In a
  * process with threads the second such cycle is proof enough, for when it falls idle the purger narrows the bound. A
- * single-threaded one has nobody to do that; there it takes more cycles, and the widening is never more than a few
- * times what is in use, so that it goes with the blocks when a loop ends. */
-enum { WINDOW_MS = 1000, REGRET_SHARE = 10, PATIENCE = 2, PATIENCE_ALONE = 6, USED_ALONE = 4 };
+ * single-threaded one has nobody to do that; there it takes three that left nearly as much in use each, or many, and
+ * the widening is never more than a few times what is in use, so that it goes with the blocks when a loop ends; small
+ * programs may have more, for a few blocks are little beside what even a small loop takes. */
+enum {
+    WINDOW_MS = 1000,
+    REGRET_SHARE = 10, /* of what went back, that comes again */
+    VAIN_SHARE = 4,    /* so much that all of it went in vain */
+    PATIENCE = 2,      /* cycles */
+    PATIENCE_ALONE = 12,
+    ALIKE_ALONE = 3,
+    ALIKE_SHARE = 4, /* of the larger trough, by which those of cycles that are alike differ at most */
+    USED_ALONE = 4,  /* times what is in use */
+    USED_ALONE_SMALL = 16,
+    SMALL_ALONE = 32 * 1024 * 1024, /* what is more than USED_ALONE ends here */
+    OVER_SHARE = 4,
+    OVER_MOST = 8 * 1024 * 1024,
+};
 
 /* Heads of arenas count as slack as far as there are more of them than small programs have. */
 enum { HEADS_FREE = 512 * 1024 };
 
 static struct {
     uint64_t start_ms, returned, refaulted; /* when the window began, and the sums then; guarded by: purging */
-    unsigned cycles;                        /* regretted, in a row; guarded by: purging */
+    unsigned cycles, alike;                 /* regretted, in a row; the last of them, alike; guarded by: purging */
     size_t last_trough;                     /* of the last of them; guarded by: purging */
     _Atomic uint64_t end_ms;                /* when the window ends, and the widening shrinks; relaxed */
     _Atomic size_t extra;                   /* pages that the bound is wider; relaxed */
     _Atomic size_t demand;                  /* most pages used lately; relaxed */
+    _Atomic size_t crest;                   /* most pages used since a second last passed; relaxed */
     _Atomic size_t trough;                  /* least pages used since the window began; relaxed */
     _Atomic size_t proven;                  /* the least trough that two cycles in a row have had; relaxed */
 } regret;
@@ -74,14 +91,27 @@ static struct {
 static size_t load(_Atomic size_t *figure) { return atomic_load_explicit(figure, memory_order_relaxed); }
 static void store(_Atomic size_t *figure, size_t value) { atomic_store_explicit(figure, value, memory_order_relaxed); }
 
+/** The most pages that may be resident by regret. */
+static size_t ceiling(void)
+{
+    size_t demand = load(&regret.demand);
+    return demand + wr_min(demand / OVER_SHARE, OVER_MOST >> WR_PAGE_SHIFT);
+}
+
+/** The most pages that the bound may be wider, with so many used, where nobody narrows it again. */
+static size_t most_alone(size_t used)
+{
+    return wr_max(used * USED_ALONE, wr_min(used * USED_ALONE_SMALL, SMALL_ALONE >> WR_PAGE_SHIFT));
+}
+
 /** Pages that the bound is wider with so many used. */
 static size_t widening(size_t used)
 {
-    size_t most = load(&regret.demand);
+    size_t most = ceiling();
     if (used < load(&regret.proven) / 2)
         return 0;
     size_t extra = wr_min(load(&regret.extra), most > used ? most - used : 0);
-    return wr_os_alone() ? wr_min(extra, used * USED_ALONE) : extra;
+    return wr_os_alone() ? wr_min(extra, most_alone(used)) : extra;
 }
 
 /** The bound, in pages, without regret; with the heads of very many sparse arenas half of it stays. */
@@ -102,12 +132,16 @@ size_t wr_purge_bound(void)
 static void open_window(uint64_t now_ms, uint64_t ms)
 {
     size_t used = wr_account_used() >> WR_PAGE_SHIFT, demand = load(&regret.demand);
-    unsigned halvings = (unsigned)(ms / WINDOW_MS < 32 ? ms / WINDOW_MS : 32);
+    unsigned seconds = (unsigned)(ms / WINDOW_MS < 32 ? ms / WINDOW_MS : 32);
+    bool reached = load(&regret.crest) >= demand - demand / 8;
+    unsigned halvings = seconds > 0 && reached ? seconds - 1 : seconds;
     store(&regret.extra, load(&regret.extra) >> halvings);
     store(&regret.demand, used + ((demand > used ? demand - used : 0) >> halvings));
     store(&regret.trough, used);
-    if (halvings > 0)
+    if (seconds > 0) {
+        store(&regret.crest, used);
         atomic_store_explicit(&wr_account.unmapped, 0, memory_order_relaxed);
+    }
     regret.start_ms = now_ms;
     atomic_store_explicit(&regret.end_ms, now_ms + WINDOW_MS, memory_order_relaxed);
     regret.returned = atomic_load_explicit(&wr_account.returned, memory_order_relaxed);
@@ -120,18 +154,29 @@ static bool pass_time(uint64_t now_ms)
     uint64_t ms = now_ms - regret.start_ms;
     if (ms < WINDOW_MS)
         return false;
-    regret.cycles = 0;
+    regret.cycles = regret.alike = 0;
     open_window(now_ms, ms);
     return true;
 }
 
-/** Widens the bound by `again` pages, or to the double of the widening, where no less is used than in this cycle and
+/** Widens the bound by `more` pages, or to the double of the widening, where no less is used than in this cycle and
  * in the last. pre: purging. */
-static void widen(size_t again, size_t trough)
+static void widen(size_t more, size_t trough)
 {
-    size_t extra = load(&regret.extra), least = wr_max(trough, regret.last_trough);
-    store(&regret.proven, extra > 0 ? wr_min(load(&regret.proven), least) : least);
-    store(&regret.extra, wr_min(extra + wr_max(extra, again), load(&regret.demand)));
+    size_t least = wr_max(trough, regret.last_trough), proven = load(&regret.proven);
+    size_t extra = least < proven / 2 ? 0 : load(&regret.extra); /* else it was learnt of another loop, which is over */
+    store(&regret.proven, extra > 0 ? wr_min(proven, least) : least);
+    store(&regret.extra, wr_min(extra + wr_max(extra, more), ceiling()));
+}
+
+/** Counts a regretted cycle; tells whether those in a row prove that the program goes on so. pre: purging. */
+static bool is_proven(size_t trough)
+{
+    size_t last = regret.last_trough, more = wr_max(trough, last), less = wr_min(trough, last);
+    bool alike = regret.cycles > 0 && more - less <= more / ALIKE_SHARE;
+    regret.cycles++;
+    regret.alike = alike ? regret.alike + 1 : 1;
+    return wr_os_alone() ? regret.cycles >= PATIENCE_ALONE || regret.alike >= ALIKE_ALONE : regret.cycles >= PATIENCE;
 }
 
 /** Judges what has been purged since the window began. pre: purging. */
@@ -141,8 +186,8 @@ static void judge(uint64_t now_ms)
     uint64_t again = atomic_load_explicit(&wr_account.refaulted, memory_order_relaxed) - regret.refaulted;
     if (!pass_time(now_ms) && returned > 0 && again > returned / REGRET_SHARE) {
         size_t trough = load(&regret.trough);
-        if (++regret.cycles >= (wr_os_alone() ? PATIENCE_ALONE : PATIENCE))
-            widen(again >> WR_PAGE_SHIFT, trough);
+        if (is_proven(trough)) /* what has not come again yet, of much that has, is on its way */
+            widen((again > returned / VAIN_SHARE ? wr_max(again, returned) : again) >> WR_PAGE_SHIFT, trough);
         regret.last_trough = trough;
         open_window(now_ms, 0);
     }
@@ -153,6 +198,8 @@ static void note_use(void)
     size_t used = wr_account_used() >> WR_PAGE_SHIFT;
     if (used > load(&regret.demand))
         store(&regret.demand, used);
+    if (used > load(&regret.crest))
+        store(&regret.crest, used);
     if (used < load(&regret.trough))
         store(&regret.trough, used);
 }

@@ -328,6 +328,7 @@ simple("mallinfo, mallinfo2 and mallopt are true", "figures", weir=True)
 for thp in ("system", "never", "auto", "always"):
     simple(f"what Weir says it holds is resident, WEIR_THP={thp}", "truth", weir=True, env={"WEIR_THP": thp})
 simple("memory goes back by itself, and all of it by malloc_trim", "trim", weir=True)
+simple("a loop keeps what it drops and takes again, until it ends", "loop", weir=True)
 simple("the clock is read on slow paths only", "clock", weir=True)
 
 
