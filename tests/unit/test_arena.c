@@ -5,6 +5,7 @@
 
 #include "core/account.h"
 #include "core/block.h"
+#include "core/purge.h"
 #include "core/registry.h"
 #include "front/thread.h"
 #include "support.h"
@@ -445,6 +446,25 @@ Test(arena, the_fullest_arena_is_taken_from)
         must((again[i] = weir_malloc(size)) != NULL, "no memory");
         must(wr_arena_of(again[i]) == middle, "block %u of %u came from another arena", i, holes);
     }
+}
+
+Test(arena, a_run_is_taken_where_it_is_resident)
+{
+    const size_t size = 4 * WR_SPAN_SIZE;
+    void *run[3];
+    bool zeroed;
+    for (unsigned i = 0; i < WR_COUNT(run); i++) {
+        must((run[i] = wr_large_alloc(size, 1, &zeroed)) != NULL, "no memory");
+        memset(run[i], 1, size);
+    }
+    wr_large_free(run[0]);
+    wr_purge_to(0);
+    wr_large_free(run[2]);
+    void *again = wr_large_alloc(size, 1, &zeroed);
+    must(again == run[2], "the run is at %p; resident pages are at %p, and none at %p", again, run[2], run[0]);
+    must(!zeroed, "a run of resident pages is said to read as zero");
+    wr_large_free(again);
+    wr_large_free(run[1]);
 }
 
 Test(arena, empty_arenas_are_unmapped)
