@@ -40,7 +40,7 @@ static const struct option {
     {"WEIR_REPORT", PATH, wr_options.report, "PATH", "",
      "append the statistics as one line of JSON to this file at exit"},
     {"WEIR_SLACK", BYTES, &wr_options.slack, "BYTES[K|M|G]", "4M",
-     "free memory that may always stay resident; the bound is the larger of this and an eighth of what is used"},
+     "free memory that may stay resident: this or an eighth of what is used; in small programs less"},
     {"WEIR_STATS", WORD, &wr_options.stats, "0|1|json", "0",
      "write statistics to standard error at exit, as text or JSON; counts every call, so the program runs slower"},
     {"WEIR_STRICT", WORD, &wr_options.strict, "0|1", "0", "1: freeing a pointer that Weir never gave is fatal"},

@@ -11,13 +11,19 @@ size_t wr_account_take_least(void)
     return least > 0 ? (size_t)wr_min((size_t)least, (size_t)now) : 0;
 }
 
+static void raise(_Atomic uint64_t *most, uint64_t now)
+{
+    uint64_t seen = atomic_load_explicit(most, memory_order_relaxed);
+    while (now > seen &&
+           !atomic_compare_exchange_weak_explicit(most, &seen, now, memory_order_relaxed, memory_order_relaxed))
+        continue;
+}
+
 void wr_account_note_peak(void)
 {
-    uint64_t now = wr_account_used() + (wr_account_slack() << WR_PAGE_SHIFT);
-    uint64_t peak = atomic_load_explicit(&wr_account.peak, memory_order_relaxed);
-    while (now > peak && !atomic_compare_exchange_weak_explicit(&wr_account.peak, &peak, now, memory_order_relaxed,
-                                                                memory_order_relaxed))
-        continue;
+    uint64_t used = wr_account_used();
+    raise(&wr_account.most, used);
+    raise(&wr_account.peak, used + (wr_account_slack() << WR_PAGE_SHIFT));
 }
 
 void wr_account_take(unsigned pages, unsigned warm, unsigned again)

@@ -25,7 +25,7 @@ extern struct wr_account {
     _Atomic uint64_t unmapped;               /* of those given back by unmapping, bytes not yet mapped again: what a new
                                                 mapping takes of it counts as refaulted */
     _Atomic uint64_t purges;                 /* rounds */
-    _Atomic uint64_t peak;                   /* most bytes resident by this account */
+    _Atomic uint64_t peak, most;             /* most bytes resident by this account, and most in use */
     _Atomic uint32_t heaps;                  /* that gather */
 } wr_account WR_HIDDEN;
 
@@ -77,7 +77,7 @@ void wr_account_return(uint64_t bytes, bool by_unmapping);
 /** `bytes` were mapped anew, to be used: a refault as far as as much was unmapped lately. */
 void wr_account_map(uint64_t bytes);
 
-/** Records the peak; called where the counters grow. */
+/** Records the peaks; called where the counters grow. */
 void wr_account_note_peak(void);
 
 #endif

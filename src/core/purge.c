@@ -88,6 +88,14 @@ static struct {
     _Atomic size_t proven;                  /* the least trough that two cycles in a row have had; relaxed */
 } regret;
 
+/* Of the room for slack beside the most that was ever used: see room(). */
+enum { EASE_FROM = 2048, EASE_SHARE = 16 };
+
+static struct {
+    uint64_t start_ms, refaulted; /* when a second began, or room was given, and the sum then; guarded by: purging */
+    _Atomic size_t pages;         /* that there is more room; relaxed */
+} ease;
+
 static size_t load(_Atomic size_t *figure) { return atomic_load_explicit(figure, memory_order_relaxed); }
 static void store(_Atomic size_t *figure, size_t value) { atomic_store_explicit(figure, value, memory_order_relaxed); }
 
@@ -122,10 +130,33 @@ static size_t plain_bound(size_t used)
     return bound - wr_min((heads > HEADS_FREE ? heads - HEADS_FREE : 0) >> WR_PAGE_SHIFT, bound / 2);
 }
 
+/** Pages that slack may have so that, with what is used, it is little more than the program ever used at a time. What
+ *  one size has let go of may be of no use to the next: a small program would fill the whole bound with it. */
+static size_t room(size_t used)
+{
+    size_t most = atomic_load_explicit(&wr_account.most, memory_order_relaxed) >> WR_PAGE_SHIFT;
+    size_t over = wr_max(wr_options.slack >> WR_PAGE_SHIFT, used) / 8 + load(&ease.pages);
+    return (most > used ? most - used : 0) + over;
+}
+
 size_t wr_purge_bound(void)
 {
     size_t used = wr_account_used() >> WR_PAGE_SHIFT;
-    return plain_bound(used) + widening(used);
+    return wr_min(plain_bound(used), room(used)) + widening(used);
+}
+
+/** More room where so many pages come again in a second that they take time. pre: purging. */
+static void judge_room(uint64_t now_ms)
+{
+    uint64_t ms = now_ms - ease.start_ms, sum = atomic_load_explicit(&wr_account.refaulted, memory_order_relaxed);
+    if (ms >= WINDOW_MS)
+        store(&ease.pages, load(&ease.pages) >> (ms / WINDOW_MS < 32 ? ms / WINDOW_MS : 32));
+    else if (sum - ease.refaulted > (uint64_t)EASE_FROM << WR_PAGE_SHIFT)
+        store(&ease.pages, load(&ease.pages) + EASE_FROM / EASE_SHARE);
+    else
+        return;
+    ease.start_ms = now_ms;
+    ease.refaulted = sum;
 }
 
 /** Begins a new window; `ms` have passed since the last one began. pre: purging. */
@@ -182,6 +213,7 @@ static bool is_proven(size_t trough)
 /** Judges what has been purged since the window began. pre: purging. */
 static void judge(uint64_t now_ms)
 {
+    judge_room(now_ms);
     uint64_t returned = atomic_load_explicit(&wr_account.returned, memory_order_relaxed) - regret.returned;
     uint64_t again = atomic_load_explicit(&wr_account.refaulted, memory_order_relaxed) - regret.refaulted;
     if (!pass_time(now_ms) && returned > 0 && again > returned / REGRET_SHARE) {

@@ -2,7 +2,8 @@
  * When memory goes back, and how much: the law of slack.
  *
  *   slack <= max(WEIR_SLACK, used / 8), less what the heads of very many arenas take (by half at most), and more while
- *   purging proves vain (see purge.c)
+ *   purging proves vain (see purge.c);
+ *   used + slack <= the most that was ever used, and max(WEIR_SLACK, used) / 8 besides; more while that proves vain
  *
  * Whoever gives the page that breaks it cuts cached huge mappings down, the longest unused first, until the bound holds
  * or none is left; then it purges to three quarters of the bound: empty arenas; then pages, in batches, sparsest arenas
