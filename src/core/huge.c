@@ -95,12 +95,13 @@ static void cache_take(struct wr_huge *huge)
     count_uncached(huge->size);
 }
 
-/** The smallest cached mapping that has `size` bytes, else the largest of all; NULL if there is none. */
+/** The smallest cached mapping that has `size` bytes, else the largest of all, unless it has to stay where it is: one
+ * that grows may move to any arena's boundary. NULL if there is none. */
 static struct wr_huge *cache_find(size_t size, size_t align)
 {
     struct wr_huge *best = NULL;
     for (struct wr_huge *huge = cache.newest; huge != NULL; huge = huge->next) {
-        if ((uintptr_t)huge->start % align != 0)
+        if ((uintptr_t)huge->start % align != 0 || (align > WR_ARENA_SIZE && huge->size < size))
             continue;
         if (best == NULL ||
             (best->size < size ? huge->size > best->size : huge->size >= size && huge->size < best->size))
@@ -226,7 +227,7 @@ static bool fit(struct wr_huge *huge, size_t size)
 static struct wr_huge *reuse(size_t size, size_t align)
 {
     lock();
-    struct wr_huge *huge = align <= WR_ARENA_SIZE ? cache_find(size, align) : NULL;
+    struct wr_huge *huge = cache_find(size, align);
     if (huge != NULL)
         cache_take(huge);
     unlock();

@@ -144,6 +144,29 @@ Test(never, freed_mappings_are_all_kept)
     must_not_have_gone(&built, "taken again");
 }
 
+/** Blocks on boundaries wider than arenas' take freed mappings too, or those would become more and more. */
+Test(never, freed_mappings_serve_wider_alignments)
+{
+    size_t align = 2 * WR_ARENA_SIZE, huge = 4 * WR_ARENA_SIZE;
+    char *first = weir_aligned_alloc(align, huge), *again;
+    must(first != NULL, "no memory");
+    weir_free(first);
+    atomic_store(&unmaps, 0);
+    atomic_store(&maps, 0);
+    for (unsigned i = 0; i < 100; i++) {
+        must((again = weir_aligned_alloc(align, huge - i * WR_PAGE_SIZE)) == first, "block %u lies at %p, not at %p", i,
+             (void *)again, (void *)first);
+        unit_fill(again, huge - i * WR_PAGE_SIZE - 100, 100, i);
+        weir_free(again);
+    }
+    must(atomic_load(&maps) == 0 && atomic_load(&unmaps) == 0, "%zu times mapped, %zu times unmapped",
+         atomic_load(&maps), atomic_load(&unmaps));
+    again = weir_aligned_alloc(align, 2 * huge);
+    must(again != NULL && (uintptr_t)again % align == 0, "a larger one is at %p", (void *)again);
+    unit_fill(again, 2 * huge - 100, 100, 1);
+    weir_free(again);
+}
+
 /** What a block that shrinks leaves serves another. */
 Test(never, a_block_that_shrinks_leaves_its_rest)
 {
