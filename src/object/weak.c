@@ -104,6 +104,10 @@ static bool upgrade(struct wr_header *header)
         case WR_SORT_SHARED:
             if (now.state == 0)
                 return false;
+            if ((int32_t)now.state < 0) { /* more than are counted */
+                wr_shared_immortalize(header);
+                return true;
+            }
             next.state++;
             break;
         case WR_SORT_IMMORTAL:

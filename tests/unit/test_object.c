@@ -578,6 +578,22 @@ Test(object, shared_counts_do_not_overflow)
     must(weir_is_immortal(a) && unit_alive() == 1, "an overflow came back");
 }
 
+/** Nor do they when weak references are all that is made into references. */
+Test(object, shared_counts_do_not_overflow_by_weak_references)
+{
+    struct node *a = weir_share(make(&node_type, 1));
+    uint32_t *count = &((uint32_t *)a)[-1];
+    struct weir_weak weak;
+    weir_weak_init(&weak, a, NULL, NULL);
+    *count = INT32_MAX - 5;
+    for (int i = 0; i < 100; i++)
+        must(weir_weak_get(&weak) == a, "not got");
+    must(weir_is_immortal(a), "count %u", *count);
+    for (int i = 0; i < 1000; i++)
+        weir_unref(a);
+    must(weir_is_immortal(a) && unit_alive() == 1, "an overflow came back");
+}
+
 Test(object, what_holds_of_an_object_stays_when_it_is_shared)
 {
     struct node *a = make(&node_type, 1);
