@@ -153,6 +153,7 @@ test_files = \
     tests/abuse/double_free_aba.c \
     tests/abuse/double_free_after_thread.c \
     tests/abuse/double_free_aligned.c \
+    tests/abuse/double_free_by_mail.c \
     tests/abuse/double_free_by_thread.c \
     tests/abuse/double_free_by_threads.c \
     tests/abuse/double_free_calloc.c \

@@ -741,7 +741,7 @@ static void push_medium(struct wr_heap *heap, struct wr_stack *stack, void *bloc
     heap->stack_bytes += size;
 }
 
-/** Whether the block lies in the stack: two threads have freed it. */
+/** Whether the block lies in the stack. */
 static bool is_stacked(struct wr_stack *stack, const void *block)
 {
     for (uint32_t i = load(&stack->base), head = load(&stack->head); (int32_t)(head - i) > 0; i++)
@@ -756,8 +756,11 @@ static bool keep_medium(struct wr_heap *heap, const struct wr_span *span, void *
 {
     const struct wr_class *class = &wr_geometry.class[span->class];
     struct wr_stack *stack = &heap->stack[span->class - wr_geometry.small_classes];
-    if (heap->special || medium_index(span, block) < 0 || wr_stack_depth(stack) >= class->stash ||
-        stacks_are_full(heap, class->size) || is_stacked(stack, block))
+    if (heap->special || medium_index(span, block) < 0)
+        return false;
+    if (wr_unlikely(is_stacked(stack, block)))
+        wr_fatal("double free of %p, a block of %u bytes: two threads have freed it", block, class->size);
+    if (wr_stack_depth(stack) >= class->stash || stacks_are_full(heap, class->size))
         return false;
     push_medium(heap, stack, block, class->size);
     return true;
@@ -1035,6 +1038,8 @@ static void unload(struct wr_heap *heap, struct wr_stack *stack, unsigned keep, 
     uint32_t head = load(&stack->head), tail = load(&stack->tail), base = load(&stack->base), first = tail;
     for (; base == first && (int32_t)(head - tail) > (int32_t)keep; tail++) {
         void *block = stack->block[tail % WR_STACK_BLOCKS];
+        if (wr_unlikely(block == NULL))
+            continue; /* a signal handler allocated between a push's load and its store */
         struct wr_span *span = span_of(block);
         bytes += wr_geometry.class[span->class].size;
         if (stack != &heap->stack[WR_ABROAD])
@@ -1300,8 +1305,9 @@ static void take_stack(struct wr_heap *heap, struct wr_stack *stack, bool passed
     lock(heap);
     uint32_t base = load(&stack->base), tail = load(&stack->tail);
     if (passed && (int32_t)(atomic_load_explicit(&stack->head, memory_order_acquire) - tail) >= 0) {
-        while (base != tail)
-            block[count++] = stack->block[base++ % WR_STACK_BLOCKS];
+        for (; base != tail; base++)
+            if (wr_likely(stack->block[base % WR_STACK_BLOCKS] != NULL)) /* as in unload() */
+                block[count++] = stack->block[base % WR_STACK_BLOCKS];
         /* Release: the owner fills these slots again when it sees this. */
         atomic_store_explicit(&stack->base, tail, memory_order_release);
     } else {

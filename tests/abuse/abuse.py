@@ -83,6 +83,8 @@ each_size("double free of what calloc and realloc gave", "double_free_calloc", w
 each_size("double free when the page has gone back", "double_free_purged", words=ANY, sizes=SMALL + MEDIUM)
 each_size("double free, the second by another thread", "double_free_by_thread", words=DOUBLE, sizes=NOT_SMALL)
 each_size("double free, the first by another thread", "double_free_after_thread", words=DOUBLE, sizes=NOT_SMALL)
+each_size("double free by owner and another thread, sent home", "double_free_by_mail", words=DOUBLE,
+          sizes=MEDIUM[:1])
 each_size("double free by two other threads", "double_free_by_threads", words=DOUBLE)
 each_size("double free when the owner is gone", "double_free_owner_gone", words=DOUBLE)
 each_size("double free, the second in a forked child", "double_free_in_child", words=DOUBLE,
