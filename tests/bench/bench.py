@@ -29,7 +29,7 @@ PATTERNS = {  # and the limits that Weir keeps
                     SIZES),
     **dict.fromkeys(("other-thread", "owner-gone", "asleep"), SIZES),
     "growing": SIZES,
-    "shrinking": SIZES,  # ten drops, none like the one before: nothing for regret
+    "shrinking": SIZES - {"again"},  # so small, it drops its blocks often enough in a second for regret
     "queue": SIZES - {"freed", "again"},  # a thread that purges may lose its turn while the queue drains
     "drift": SIZES | {"drift"},
     "large": SIZES,
