@@ -669,6 +669,15 @@ static uint16_t unshared_pages(const struct wr_span *span, const struct wr_mediu
 
 static struct wr_span *span_of(void *block) { return wr_pool_span(wr_arena_pool(block)); }
 
+/** Bytes of the blocks. */
+static size_t sum_of(void *const *block, unsigned count)
+{
+    size_t bytes = 0;
+    for (unsigned i = 0; i < count; i++)
+        bytes += wr_geometry.class[span_of(block[i])->class].size;
+    return bytes;
+}
+
 /** The number of the block in its medium span, -1 if no block that is in use starts there. */
 static int medium_index(const struct wr_span *span, const void *block)
 {
@@ -755,7 +764,7 @@ static bool is_stacked(struct wr_stack *stack, const void *block)
 static bool keep_medium(struct wr_heap *heap, const struct wr_span *span, void *block)
 {
     const struct wr_class *class = &wr_geometry.class[span->class];
-    struct wr_stack *stack = &heap->stack[span->class - wr_geometry.small_classes];
+    struct wr_stack *stack = wr_heap_stack(heap, span->class);
     if (heap->special || medium_index(span, block) < 0)
         return false;
     if (wr_unlikely(is_stacked(stack, block)))
@@ -861,7 +870,7 @@ static void *block_at(const struct wr_span *span, unsigned index)
 static uint64_t choose_stock(struct wr_heap *heap, const struct wr_span *span, unsigned index)
 {
     const struct wr_class *class = &wr_geometry.class[span->class];
-    if (heap->special || wr_stack_depth(&heap->stack[span->class - wr_geometry.small_classes]) > 0)
+    if (heap->special || wr_stack_depth(wr_heap_stack(heap, span->class)) > 0)
         return 0;
     uint64_t ready = warm_blocks(span) & ~(UINT64_C(1) << index), chosen = 0;
     for (unsigned left = class->stash - 1u; ready != 0 && left > 0 && !stacks_are_full(heap, class->size); left--) {
@@ -875,7 +884,7 @@ static uint64_t choose_stock(struct wr_heap *heap, const struct wr_span *span, u
 /** Puts blocks that have been taken into the stack of their class. pre: lock; owner. */
 static void fill_stack(struct wr_heap *heap, const struct wr_span *span, uint64_t blocks)
 {
-    struct wr_stack *stack = &heap->stack[span->class - wr_geometry.small_classes];
+    struct wr_stack *stack = wr_heap_stack(heap, span->class);
     uint32_t head = load(&stack->head);
     for (; blocks != 0; blocks &= blocks - 1)
         stack->block[head++ % WR_STACK_BLOCKS] = block_at(span, wr_bits_first(blocks));
@@ -996,9 +1005,9 @@ static void free_blocks(void **block, unsigned count)
 /** Sends blocks that belong to the heap. pre: no lock. */
 static void mail_to(struct wr_heap *heap, void **block, unsigned count)
 {
-    int64_t bytes = 0, most = (int64_t)atomic_load_explicit(&heap->stack_limit, memory_order_relaxed);
+    int64_t bytes = (int64_t)sum_of(block, count),
+            most = (int64_t)atomic_load_explicit(&heap->stack_limit, memory_order_relaxed);
     for (unsigned i = 0; i < count; i++) {
-        bytes += wr_geometry.class[span_of(block[i])->class].size;
         *mark_of(block[i]) = mail_mark(block[i]);
         *(void **)block[i] = i + 1 < count ? block[i + 1] : NULL;
     }
@@ -1071,7 +1080,7 @@ static void unload_all(struct wr_heap *heap)
 static struct wr_stack *stack_for(struct wr_heap *heap, const struct wr_span *span)
 {
     bool own = wr_likely(atomic_load_explicit(&span->heap, memory_order_relaxed) == heap);
-    return &heap->stack[own ? span->class - wr_geometry.small_classes : WR_ABROAD];
+    return own ? wr_heap_stack(heap, span->class) : &heap->stack[WR_ABROAD];
 }
 
 /** How many blocks the stack that a block of the span goes to may hold. */
@@ -1103,14 +1112,6 @@ static WR_NOINLINE void make_room(struct wr_heap *heap, const struct wr_span *sp
     wr_heap_set_inside(heap, false);
 }
 
-/** Ends the process if the block, whose first word says that it lies in `slot` of the stack, does so. */
-static WR_COLD void find_stashed(struct wr_stack *stack, void *const *slot, const void *block, size_t size)
-{
-    for (uint32_t i = load(&stack->tail), head = load(&stack->head); (int32_t)(head - i) > 0; i++)
-        if (slot == &stack->block[i % WR_STACK_BLOCKS] && *slot == block)
-            wr_fatal("double free of %p, a block of %zu bytes: it was freed a moment ago", block, size);
-}
-
 /** Whether the first word of a block names a slot of the stack, which has that block: malloc leaves no block in a slot.
  */
 static bool seems_stashed(const struct wr_stack *stack, const void *block)
@@ -1124,9 +1125,7 @@ static WR_NOINLINE bool stash_after_all(struct wr_heap *heap, struct wr_span *sp
 {
     size_t size = wr_geometry.class[span->class].size;
     struct wr_stack *stack = stack_for(heap, span);
-    if (seems_stashed(stack, block))
-        find_stashed(stack, *(void ***)block, block, size);
-    if (*mark_of(block) == mail_mark(block))
+    if ((seems_stashed(stack, block) && is_stacked(stack, block)) || *mark_of(block) == mail_mark(block))
         wr_fatal("double free of %p, a block of %zu bytes: it was freed a moment ago", block, size);
     if (wr_stack_depth(stack) >= stack_depth(heap, span, stack) || stacks_are_full(heap, size)) {
         if (heap->inside)
@@ -1314,10 +1313,7 @@ static void take_stack(struct wr_heap *heap, struct wr_stack *stack, bool passed
         store(&stack->tail, base);
     }
     unlock(heap);
-    size_t bytes = 0;
-    for (unsigned i = 0; i < count; i++)
-        bytes += wr_geometry.class[span_of(block[i])->class].size;
-    atomic_fetch_add_explicit(&heap->taken_bytes, bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(&heap->taken_bytes, sum_of(block, count), memory_order_relaxed);
     free_blocks(block, count);
 }
 

@@ -118,6 +118,12 @@ void *wr_heap_alloc(struct wr_heap *heap, unsigned class, bool *zeroed);
  */
 void wr_heap_free_local(struct wr_heap *heap, struct wr_pool *pool, void *block);
 
+/** The stack of a medium class. */
+WR_INLINE struct wr_stack *wr_heap_stack(struct wr_heap *heap, unsigned class)
+{
+    return &heap->stack[class - wr_geometry.small_classes];
+}
+
 /** Blocks in a stack. Acquire: who fills a slot again finds that its block has been taken. */
 WR_INLINE unsigned wr_stack_depth(const struct wr_stack *stack)
 {
@@ -133,10 +139,10 @@ WR_INLINE void wr_heap_set_inside(struct wr_heap *heap, bool inside)
 }
 
 /** Blocks of a class in the heap's stash. */
-WR_INLINE unsigned wr_heap_stashed(const struct wr_heap *heap, unsigned class)
+WR_INLINE unsigned wr_heap_stashed(struct wr_heap *heap, unsigned class)
 {
     if (!wr_geometry_is_small(class))
-        return wr_stack_depth(&heap->stack[class - wr_geometry.small_classes]);
+        return wr_stack_depth(wr_heap_stack(heap, class));
     return (unsigned)(heap->stash[class].most - heap->stash[class].room);
 }
 
@@ -148,7 +154,7 @@ void wr_heap_count_waiting(struct wr_heap *heap, unsigned count[WR_CLASS_LIMIT])
 /** A block of a medium class from the heap's stash, NULL if there is none. pre: the caller owns the heap. */
 WR_INLINE void *wr_heap_unstash_medium(struct wr_heap *heap, unsigned class)
 {
-    struct wr_stack *stack = &heap->stack[class - wr_geometry.small_classes];
+    struct wr_stack *stack = wr_heap_stack(heap, class);
     uint32_t head = atomic_load_explicit(&stack->head, memory_order_relaxed) - 1;
     /* Write, then read: see heap.c for who may be reading and writing meanwhile. */
     atomic_store_explicit(&stack->head, head, memory_order_relaxed);

@@ -145,12 +145,18 @@ size_t wr_purge_bound(void)
     return wr_min(plain_bound(used), room(used)) + widening(used);
 }
 
+/** How often to halve what shrinks with each second. */
+static unsigned seconds_of(uint64_t ms) { return (unsigned)wr_min(ms / WINDOW_MS, 32); }
+
+/** Bytes that have come again since the start. */
+static uint64_t refaulted(void) { return atomic_load_explicit(&wr_account.refaulted, memory_order_relaxed); }
+
 /** More room where so many pages come again in a second that they take time. pre: purging. */
 static void judge_room(uint64_t now_ms)
 {
-    uint64_t ms = now_ms - ease.start_ms, sum = atomic_load_explicit(&wr_account.refaulted, memory_order_relaxed);
+    uint64_t ms = now_ms - ease.start_ms, sum = refaulted();
     if (ms >= WINDOW_MS)
-        store(&ease.pages, load(&ease.pages) >> (ms / WINDOW_MS < 32 ? ms / WINDOW_MS : 32));
+        store(&ease.pages, load(&ease.pages) >> seconds_of(ms));
     else if (sum - ease.refaulted > (uint64_t)EASE_FROM << WR_PAGE_SHIFT)
         store(&ease.pages, load(&ease.pages) + EASE_FROM / EASE_SHARE);
     else
@@ -163,7 +169,7 @@ static void judge_room(uint64_t now_ms)
 static void open_window(uint64_t now_ms, uint64_t ms)
 {
     size_t used = wr_account_used() >> WR_PAGE_SHIFT, demand = load(&regret.demand);
-    unsigned seconds = (unsigned)(ms / WINDOW_MS < 32 ? ms / WINDOW_MS : 32);
+    unsigned seconds = seconds_of(ms);
     bool reached = load(&regret.crest) >= demand - demand / 8;
     unsigned halvings = seconds > 0 && reached ? seconds - 1 : seconds;
     store(&regret.extra, load(&regret.extra) >> halvings);
@@ -176,7 +182,7 @@ static void open_window(uint64_t now_ms, uint64_t ms)
     regret.start_ms = now_ms;
     atomic_store_explicit(&regret.end_ms, now_ms + WINDOW_MS, memory_order_relaxed);
     regret.returned = atomic_load_explicit(&wr_account.returned, memory_order_relaxed);
-    regret.refaulted = atomic_load_explicit(&wr_account.refaulted, memory_order_relaxed);
+    regret.refaulted = refaulted();
 }
 
 /** Ends the window if its time is over. pre: purging. */
@@ -215,7 +221,7 @@ static void judge(uint64_t now_ms)
 {
     judge_room(now_ms);
     uint64_t returned = atomic_load_explicit(&wr_account.returned, memory_order_relaxed) - regret.returned;
-    uint64_t again = atomic_load_explicit(&wr_account.refaulted, memory_order_relaxed) - regret.refaulted;
+    uint64_t again = refaulted() - regret.refaulted;
     if (!pass_time(now_ms) && returned > 0 && again > returned / REGRET_SHARE) {
         size_t trough = load(&regret.trough);
         if (is_proven(trough)) /* what has not come again yet, of much that has, is on its way */
@@ -326,16 +332,15 @@ static void gather(struct wr_arena *arena, size_t most)
         atomic_fetch_or_explicit(&arena->slack_spans, todo, memory_order_relaxed);
 }
 
-/** Of the pages that were to go, those in ranges that went. */
-static uint16_t pages_gone(const struct busy *busy)
+/** Of the pages that were to go of the 16 at `at`, those in ranges that went. */
+static uint16_t pages_gone(const char *at, uint16_t pages)
 {
     uint16_t gone = 0;
-    char *start = wr_span_start(busy->span);
     for (unsigned i = 0; i < batch.ranges; i++)
         for (unsigned page = 0; page < WR_SPAN_PAGES; page++)
-            if ((size_t)(start + ((size_t)page << WR_PAGE_SHIFT) - (char *)batch.range[i].start) < batch.range[i].size)
+            if ((size_t)(at + ((size_t)page << WR_PAGE_SHIFT) - (char *)batch.range[i].start) < batch.range[i].size)
                 gone |= (uint16_t)(1u << page);
-    return gone & busy->pages;
+    return gone & pages;
 }
 
 /** Discards and settles a batch; returns the pages that went. What was refused stays slack, but is not looked at again
@@ -346,7 +351,7 @@ static size_t flush(void)
     size_t gone_pages = 0;
     for (unsigned i = 0; i < batch.spans; i++) {
         const struct busy *busy = &batch.span[i];
-        uint16_t gone = all ? busy->pages : pages_gone(busy);
+        uint16_t gone = all ? busy->pages : pages_gone(wr_span_start(busy->span), busy->pages);
         if (busy->lent)
             wr_heap_end_purge(busy->span, busy->pages, gone);
         else
@@ -391,19 +396,6 @@ static size_t purge_arenas(struct wr_arena *const *arena, unsigned count, size_t
     return gone;
 }
 
-/** Of the pages of a head that were to go, those in ranges that went. */
-static uint16_t head_gone(const struct wr_head *head)
-{
-    uint16_t gone = 0;
-    for (unsigned i = 0; i < batch.ranges; i++) {
-        size_t offset = (size_t)((char *)batch.range[i].start - (char *)head->arena);
-        if (offset < WR_SPAN_SIZE)
-            gone |= (uint16_t)wr_bits_run((unsigned)(offset >> WR_PAGE_SHIFT),
-                                          (unsigned)(batch.range[i].size >> WR_PAGE_SHIFT));
-    }
-    return gone;
-}
-
 /** Gives back what describes nothing of the heads of sparse arenas; returns the bytes that went. They were bookkeeping,
  *  not slack. pre: the purging lock; nothing is in the batch. */
 static size_t purge_heads(void)
@@ -419,7 +411,7 @@ static size_t purge_heads(void)
             batch_add_ranges((char *)head[i].arena, head[i].pages);
         wr_os_discard(batch.range, batch.ranges, how);
         for (unsigned i = 0; i < count; i++) {
-            head[i].pages = head_gone(&head[i]);
+            head[i].pages = pages_gone((char *)head[i].arena, head[i].pages);
             gone += wr_bits_count(head[i].pages);
         }
         batch.ranges = 0;
@@ -578,12 +570,11 @@ static struct {
 /** What of the last look's purge was taken again decides how long the next one waits. pre: purging. */
 static void learn(void)
 {
-    uint64_t refaulted = atomic_load_explicit(&wr_account.refaulted, memory_order_relaxed);
-    uint64_t again = refaulted - look.refaulted;
+    uint64_t sum = refaulted(), again = sum - look.refaulted;
     if (look.gone > 0)
         look.wait = again > look.gone / REGRET_SHARE ? (unsigned)wr_min(look.wait + 1, WAIT_MOST) : 1;
     look.gone = 0;
-    look.refaulted = refaulted;
+    look.refaulted = sum;
 }
 
 size_t wr_purge_unused(size_t more)
