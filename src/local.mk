@@ -36,6 +36,8 @@ weir_sources = \
     src/core/meta.h \
     src/core/pool.c \
     src/core/pool.h \
+    src/core/poolset.c \
+    src/core/poolset.h \
     src/core/purge.c \
     src/core/purge.h \
     src/core/purger.c \

@@ -20,7 +20,8 @@
  *   WR_SPAN_FREE             nobody's; in arena->free_spans                 arena lock
  *   WR_SPAN_HEAD             the descriptors                                nobody
  *   WR_SPAN_LARGE, _MORE     the first, and the other spans of a run        arena lock
- *   WR_SPAN_SMALL, _MEDIUM   lent to a class of `heap`                      that heap's lock
+ *   WR_SPAN_SMALL            lent to `heap`; pools of any small class       that heap's lock
+ *   WR_SPAN_MEDIUM           lent to a class of `heap`                      that heap's lock
  *   WR_SPAN_OBJECT           lent to a kind of objects in `heap`            that heap's lock
  */
 #ifndef WR_ARENA_H
@@ -43,23 +44,24 @@ struct wr_pool {
     uint16_t live;            /* blocks not on `free`. Written by the owner thread, read by others (wr_pool_live) */
     uint16_t wake;            /* a free that would leave `live` equal to this takes the slow path. Owner thread */
     uint8_t class;            /* of its blocks. Heap lock */
+    uint8_t place_high;       /* where it is among those of its heap that wait (core/poolset.h). Heap lock */
+    uint16_t place_low;
 };
 
 /** 16 neighbouring pages. 64 bytes. */
 struct wr_span {
     _Alignas(WR_CACHE_LINE) struct wr_heap
         *_Atomic heap;             /* whose lock guards this span; NULL: the arena lock. Written under both */
-    struct wr_span *next, *prev;   /* in one of the heap's lists for the class */
+    struct wr_span *next, *prev;   /* in that list */
     uint64_t blocks;               /* medium: free blocks, a bit each. object: address of the kind (core/typed.h) */
     uint16_t free, resident, busy; /* pages, a bit each: see above */
     uint16_t returned;             /* pages not resident because they were given back; for the figures */
-    uint16_t fuller, sparser;      /* small, object: waiting pools with less, and with more, than half of their blocks
-                                      free; small: when last looked at */
+    uint16_t fuller, sparser;      /* object: waiting pools with less, and with more, than half of their blocks free */
     uint16_t young, frozen;        /* object: pools that received blocks since the collector was there; that shall
                                       not */
     uint8_t kind;                  /* enum wr_span_kind */
-    uint8_t class;                 /* small, medium */
-    uint8_t list;                  /* enum wr_span_list: which one it is in */
+    uint8_t class;                 /* medium */
+    uint8_t list;                  /* which of the lists of its heap, or kind of objects, it is in */
     uint8_t first;                 /* large: index of the run's first span */
     uint8_t taken;                 /* medium: blocks in use, those that `blocks` lacks */
     uint16_t pages;                /* large, first span: pages of the run */
@@ -186,8 +188,8 @@ WR_INLINE void wr_arena_note_slack(struct wr_span *span)
         atomic_fetch_or_explicit(&arena->slack_spans, bit, memory_order_relaxed);
 }
 
-/** Lends a free span to `heap`, as `kind` and `class`: of the fullest arena, but first one that is resident. NULL if no
- *  arena has one (then wr_arena_grow()). pre: heap's lock is held. */
+/** Lends a free span to `heap`, as `kind` and, where that has one, `class`: of the fullest arena, but first one that is
+ *  resident. NULL if no arena has one (then wr_arena_grow()). pre: heap's lock is held. */
 struct wr_span *wr_arena_take_span(struct wr_heap *heap, enum wr_span_kind kind, unsigned class);
 
 /** Takes a span back. pre: its heap's lock is held; all of its pages are free and none busy; it is on no list. */

@@ -7,13 +7,21 @@
 
 const char *(*wr_block_namer)(const void *address, size_t *usable);
 
+/** The class of the blocks where an address is. Of a page that is just changing hands it may be any. */
+static unsigned class_at(const struct wr_span *span, const struct wr_pool *pool)
+{
+    unsigned class = span->kind == WR_SPAN_SMALL ? pool->class : span->class;
+    return class < wr_geometry.classes ? class : 0;
+}
+
 static struct wr_block look_in_arena(struct wr_arena *arena, const void *address)
 {
     unsigned page = wr_arena_page(address);
     struct wr_span *span = &arena->span[page / WR_SPAN_PAGES];
     struct wr_block block = {.arena = arena, .span = span, .pool = &arena->pool[page]};
     size_t offset = (size_t)((const char *)address - wr_span_start(span));
-    const struct wr_class *class = &wr_geometry.class[span->class];
+    block.class = class_at(span, block.pool);
+    const struct wr_class *class = &wr_geometry.class[block.class];
     bool exact;
     switch (span->kind) {
     case WR_SPAN_SMALL:
@@ -68,7 +76,7 @@ void wr_block_fatal(const struct wr_block *block, const void *address, const cha
                  verb, address);
     struct wr_span *span = block->span;
     size_t offset = (size_t)((const char *)address - wr_span_start(span));
-    const struct wr_class *class = &wr_geometry.class[span->class];
+    const struct wr_class *class = &wr_geometry.class[block->class];
     unsigned first = span->kind == WR_SPAN_LARGE_MORE ? span->first : wr_span_index(span);
     bool small = span->kind == WR_SPAN_SMALL;
     switch (span->kind) {

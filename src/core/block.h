@@ -22,6 +22,7 @@ extern const char *(*wr_block_namer)(const void *address, size_t *usable)WR_HIDD
 
 struct wr_block {
     enum wr_block_kind kind;
+    unsigned class;         /* small, medium: of its blocks */
     size_t size;            /* usable bytes */
     struct wr_arena *arena; /* but for foreign and huge */
     struct wr_span *span;

@@ -45,6 +45,7 @@ static void add_small_classes(void)
         if (size * STEP_DENOMINATOR >= last * STEP_NUMERATOR)
             add_class(last = size, WR_PAGE_SIZE);
     }
+    wr_assert(wr_geometry.classes <= WR_SMALL_LIMIT);
     wr_geometry.small_classes = wr_geometry.classes;
 }
 

@@ -2,7 +2,7 @@
  * Sizes: pages, spans, arenas, and the classes of block sizes. Computed once from the page size, then read-only.
  *
  *   arena = 1,024 pages, aligned to its size; its first span holds its descriptors
- *   span  = 16 pages, lent to one class of one heap, or part of a large run
+ *   span  = 16 pages, lent to one heap (its pages to small classes, or all to a medium one), or part of a large run
  *   pool  = one page of blocks of one class (small), or one span (medium)
  *
  *   small   up to a quarter of a page: page-fitted, no block straddles a page
@@ -46,6 +46,7 @@
 enum {
     WR_CLASS_LIMIT = 96,       /* room for the classes of 64 KiB pages */
     WR_MEDIUM_LIMIT = 40,      /* of them, the medium ones: eight to a doubling, five doublings */
+    WR_SMALL_LIMIT = 56,       /* and the small ones */
     WR_STACK_BLOCKS = 16,      /* most blocks of a medium class in a heap's stash */
     WR_MEDIUM_SLOTS = 256,     /* entries of the table for medium sizes */
     WR_ALIGNMENTS = 20,        /* powers of two up to WR_MEDIUM_MAX of 64 KiB pages */

@@ -2,9 +2,9 @@
  * One thread's pools and spans: where the fast path gets its next pool, and where empty pages go; see heap.h.
  * Lock: heap->lock (WR_RANK_HEAP); the arena lock is taken inside it. No system call is made under it.
  *
- * Invariants under the lock, for each span lent to the heap: it is in list[class][span->list], the one that relist()
- * finds for it; `fuller` and `sparser` hold just its WAITING pools; a span whose pages are all free, none busy, has
- * been given back to its arena.
+ * Invariants under the lock, for each span lent to the heap: it is in the list that relist() finds for it; a span whose
+ * pages are all free, none busy, has been given back to its arena. The sets of waiting pools have just those that are
+ * WAITING.
  *
  * The stacks and parcels of a thread that sleeps can be emptied by others (wr_heap_tidy(), then wr_heap_empty()),
  * although their owner uses neither lock nor atomic read-modify-writes, and although it may sleep in a signal handler
@@ -25,6 +25,7 @@
 
 #include "base/option.h"
 #include "core/account.h"
+#include "core/meta.h"
 #include "core/purge.h"
 #include "core/typed.h"
 
@@ -187,43 +188,65 @@ static void free_pages(struct wr_heap *heap, struct wr_span *span, uint16_t page
 
 /* ---- lists of spans ---------------------------------------------------------------------------------------------- */
 
-static enum wr_span_list list_for(const struct wr_span *span)
+_Static_assert(WR_LIST_NONE == 0 && WR_ROOM_NONE == 0, "one test for both");
+
+/** The lists of a medium class. */
+static struct wr_span **medium_lists(struct wr_heap *heap, unsigned class)
 {
-    if (span->kind == WR_SPAN_MEDIUM) {
-        if (span->blocks == 0)
-            return WR_LIST_NONE;
-        return span->taken * 2 >= wr_geometry.class[span->class].blocks ? WR_LIST_FULLER : WR_LIST_SPARSER;
-    }
-    if (span->fuller != 0)
-        return WR_LIST_FULLER;
-    if (span->sparser != 0)
-        return WR_LIST_SPARSER;
-    return (span->free & ~span->busy) != 0 ? WR_LIST_ROOM : WR_LIST_NONE;
+    return heap->list[class - wr_geometry.small_classes];
+}
+
+/** The lists that the span can be in. */
+static struct wr_span **lists_of(struct wr_heap *heap, const struct wr_span *span)
+{
+    return span->kind == WR_SPAN_SMALL ? heap->room : medium_lists(heap, span->class);
+}
+
+static enum wr_room room_in(const struct wr_span *span)
+{
+    uint16_t ready = span->free & (uint16_t)~span->busy;
+    bool fuller = wr_bits_count(span->free) <= WR_SPAN_PAGES / 2;
+    if (ready == 0)
+        return WR_ROOM_NONE;
+    if ((ready & span->resident) != 0)
+        return fuller ? WR_ROOM_WARM_FULLER : WR_ROOM_WARM_SPARSER;
+    return fuller ? WR_ROOM_COLD_FULLER : WR_ROOM_COLD_SPARSER;
+}
+
+/** Which of them it should be in, 0 for none. */
+static unsigned list_for(const struct wr_span *span)
+{
+    if (span->kind == WR_SPAN_SMALL)
+        return room_in(span);
+    if (span->blocks == 0)
+        return WR_LIST_NONE;
+    return span->taken * 2 >= wr_geometry.class[span->class].blocks ? WR_LIST_FULLER : WR_LIST_SPARSER;
 }
 
 static void list_remove(struct wr_heap *heap, struct wr_span *span)
 {
-    if (span->list == WR_LIST_NONE)
+    if (span->list == 0)
         return;
     if (span->prev != NULL)
         span->prev->next = span->next;
     else
-        heap->list[span->class][span->list] = span->next;
+        lists_of(heap, span)[span->list] = span->next;
     if (span->next != NULL)
         span->next->prev = span->prev;
-    span->list = WR_LIST_NONE;
+    span->list = 0;
 }
 
-static void list_add(struct wr_heap *heap, struct wr_span *span, enum wr_span_list list)
+static void list_add(struct wr_heap *heap, struct wr_span *span, unsigned list)
 {
+    struct wr_span **first = &lists_of(heap, span)[list];
     span->list = (uint8_t)list;
-    if (list == WR_LIST_NONE)
+    if (list == 0)
         return;
     span->prev = NULL;
-    span->next = heap->list[span->class][list];
+    span->next = *first;
     if (span->next != NULL)
         span->next->prev = span;
-    heap->list[span->class][list] = span;
+    *first = span;
 }
 
 /** Whether a span of this heap's is in the state that its fields say. pre: lock. */
@@ -235,9 +258,7 @@ static bool is_sound(struct wr_heap *heap, const struct wr_span *span)
         return false;
     if ((used & ~span->resident) != 0 || (span->busy & used) != 0 || (span->returned & span->resident) != 0)
         return false;
-    if (!small)
-        return wr_bits_count(span->blocks) + span->taken == wr_geometry.class[span->class].blocks;
-    return ((span->fuller | span->sparser) & ~used) == 0 && (span->fuller & span->sparser) == 0;
+    return small || wr_bits_count(span->blocks) + span->taken == wr_geometry.class[span->class].blocks;
 }
 
 /** Puts a changed span where it belongs; one that is all free goes back to its arena. */
@@ -249,7 +270,7 @@ static void relist(struct wr_heap *heap, struct wr_span *span)
     }
     bool empty = span->free == WR_ALL_PAGES && span->busy == 0;
     wr_assert(is_sound(heap, span));
-    enum wr_span_list list = empty ? WR_LIST_NONE : list_for(span);
+    unsigned list = empty ? 0 : list_for(span);
     if (list != span->list) {
         list_remove(heap, span);
         list_add(heap, span, list);
@@ -280,28 +301,23 @@ static void check_stash(struct wr_heap *heap, unsigned class)
         wr_geometry.class[class].size, (void *)wr_round_down((uintptr_t)last, WR_PAGE_SIZE));
 }
 
-static uint16_t pool_bit(const struct wr_pool *pool) { return (uint16_t)(1u << (wr_pool_index(pool) % WR_SPAN_PAGES)); }
-
 /** WAITING or FULL -> IDLE: all blocks of the pool are free. pre: lock; nobody else has claimed it. */
-static void release(struct wr_heap *heap, struct wr_span *span, struct wr_pool *pool)
+static void release(struct wr_heap *heap, struct wr_pool *pool)
 {
-    uint16_t bit = pool_bit(pool);
+    struct wr_span *span = wr_pool_span(pool);
     atomic_store_explicit(&pool->owner, 0, memory_order_relaxed);
     atomic_store_explicit(&pool->remote, 0, memory_order_relaxed);
-    span->fuller &= (uint16_t)~bit;
-    span->sparser &= (uint16_t)~bit;
-    wr_heap_give_page(heap, span, bit);
+    wr_poolset_remove(&heap->waiting[pool->class], pool);
+    heap->class_pools[pool->class]--;
+    heap->small_pools--;
+    wr_heap_give_page(heap, span, (uint16_t)(1u << (wr_pool_index(pool) % WR_SPAN_PAGES)));
     relist(heap, span);
 }
 
-/** Puts a waiting pool with `live` blocks, not all, into the set it belongs to. */
-static void set_waiting(struct wr_heap *heap, struct wr_span *span, struct wr_pool *pool, unsigned live)
+/** Puts a waiting pool with `live` blocks, not all, where it belongs in its class's set. */
+static void set_waiting(struct wr_heap *heap, struct wr_pool *pool, unsigned live)
 {
-    uint16_t bit = pool_bit(pool);
-    bool fuller = live * 2 > wr_pool_class(pool)->blocks;
-    span->fuller = (uint16_t)(fuller ? span->fuller | bit : span->fuller & ~bit);
-    span->sparser = (uint16_t)(fuller ? span->sparser & ~bit : span->sparser | bit);
-    relist(heap, span);
+    wr_poolset_put(&heap->waiting[pool->class], pool, live * 2 > wr_pool_class(pool)->blocks);
 }
 
 /** The count of live blocks at which the owner's free must look again: the next boundary below `live`. That a pool has
@@ -313,7 +329,6 @@ static uint16_t next_wake(const struct wr_class *class, unsigned live) { return 
 static void follow_up(struct wr_heap *heap, struct wr_pool *pool)
 {
     const struct wr_class *class = wr_pool_class(pool);
-    struct wr_span *span = wr_pool_span(pool);
     enum wr_pool_state state = wr_remote_state(atomic_load_explicit(&pool->remote, memory_order_relaxed));
     bool claimed = !wr_pool_collect(pool, state);
     if (WR_DEBUG >= 2)
@@ -322,7 +337,7 @@ static void follow_up(struct wr_heap *heap, struct wr_pool *pool)
     if (claimed)
         return; /* it is due, and will be settled when we have unlocked */
     if (pool->live == 0) {
-        release(heap, span, pool);
+        release(heap, pool);
         return;
     }
     if (state == WR_POOL_FULL) {
@@ -330,7 +345,7 @@ static void follow_up(struct wr_heap *heap, struct wr_pool *pool)
             return;
         pool->wake = next_wake(class, pool->live);
     }
-    set_waiting(heap, span, pool, pool->live);
+    set_waiting(heap, pool, pool->live);
 }
 
 /** pre: lock; owner thread, or no thread runs in the heap. */
@@ -351,19 +366,18 @@ static void free_locked(struct wr_heap *heap, struct wr_pool *pool, void *block)
 /** What follows from a claim. pre: lock. */
 static void settle(struct wr_heap *heap, struct wr_pool *pool)
 {
-    struct wr_span *span = wr_pool_span(pool);
     uint64_t word = atomic_load_explicit(&pool->remote, memory_order_acquire);
     for (;;) {
         unsigned live = wr_pool_live(pool), count = wr_remote_count(word);
         if (count == live) {
-            release(heap, span, pool);
+            release(heap, pool);
             break;
         }
         /* Let the claim go; if more blocks came meanwhile, look again. */
         uint64_t next = wr_remote_word(WR_POOL_WAITING, wr_remote_head(word), count) | (word & WR_REMOTE_VERSION);
         if (atomic_compare_exchange_weak_explicit(&pool->remote, &word, next, memory_order_acq_rel,
                                                   memory_order_acquire)) {
-            set_waiting(heap, span, pool, live > count ? live - count : 0);
+            set_waiting(heap, pool, live > count ? live - count : 0);
             break;
         }
     }
@@ -416,18 +430,18 @@ void wr_heap_settle(struct wr_pool *pool, void *block)
         wr_purge_check();
 }
 
-/* Where a class grows, the pages behind the one that it takes are faulted in together with that: one system call costs
- * less than a fault for each. They are slack until they are taken, so there are few, a share of the class's pages.
+/* Where a heap grows, the pages behind the one that it takes are faulted in together with that: one system call costs
+ * less than a fault for each. They are slack until they are taken, so there are few, a share of the heap's pools.
  * Until the call has returned they are busy: others leave them alone. A heap has one such call under way at a time, as
  * a rule its owner's; the heap of a kind of objects that was handed on may be another's. */
 enum { AHEAD_SHARE = 16 };
 
 /** Marks the free pages that are to be faulted in with `page`, which was not resident; false if there are none to be.
  *  pre: lock; of the free pages that are not busy, `ready`, none is resident. */
-static bool begin_ahead(struct wr_heap *heap, struct wr_span *span, uint16_t ready, unsigned page)
+static bool begin_ahead(struct wr_heap *heap, struct wr_span *span, uint16_t ready, unsigned page, uint32_t pools)
 {
     unsigned run = wr_bits_run_length(ready, page) - 1;
-    unsigned count = wr_min(run, heap->class_pools[span->class] / AHEAD_SHARE);
+    unsigned count = wr_min(run, pools / AHEAD_SHARE);
     if (count == 0 || heap->ahead.pages != 0 || wr_account_slack() >= wr_purge_bound() / 2)
         return false;
     heap->ahead.span = span;
@@ -478,29 +492,43 @@ void wr_heap_forget_ahead(struct wr_heap *heap)
     unlock(heap);
 }
 
-unsigned wr_heap_take_page(struct wr_heap *heap, struct wr_span *span, bool *ahead)
+unsigned wr_heap_take_page(struct wr_heap *heap, struct wr_span *span, uint32_t pools, bool *ahead)
 {
     uint16_t ready = span->free & (uint16_t)~span->busy, warm = ready & span->resident;
     unsigned page = wr_bits_first(warm != 0 ? warm : ready);
     use_page(heap, span, (uint16_t)(1u << page));
-    *ahead = warm == 0 && begin_ahead(heap, span, ready, page);
-    heap->class_pools[span->class]++;
+    *ahead = warm == 0 && begin_ahead(heap, span, ready, page, pools);
     return page;
 }
 
-void wr_heap_give_page(struct wr_heap *heap, struct wr_span *span, uint16_t page)
+void wr_heap_give_page(struct wr_heap *heap, struct wr_span *span, uint16_t page) { free_pages(heap, span, page); }
+
+/** A span with a free page, resident if possible; NULL if there is none and no arena has one. pre: lock. */
+static struct wr_span *span_with_room(struct wr_heap *heap)
 {
-    heap->class_pools[span->class]--;
-    free_pages(heap, span, page);
+    for (unsigned room = WR_ROOM_WARM_FULLER; room < WR_ROOMS; room++)
+        if (heap->room[room] != NULL)
+            return heap->room[room];
+    struct wr_span *span = wr_arena_take_span(heap, WR_SPAN_SMALL, 0);
+    if (span != NULL)
+        span->list = WR_ROOM_NONE;
+    return span;
 }
 
-/** Takes a free page of the span as a pool, whose blocks all count as live: they are for the stash. pre: lock. */
-static struct wr_pool *take_pool(struct wr_heap *heap, struct wr_span *span, bool *ahead)
+/** Takes a free page as a pool of the class, whose blocks all count as live: they are for the stash. NULL if no arena
+ *  has one. pre: lock; if the pool begins to wait, there is a place for it. */
+static struct wr_pool *take_pool(struct wr_heap *heap, unsigned number, bool *ahead)
 {
-    struct wr_pool *pool = wr_span_pool(span, wr_heap_take_page(heap, span, ahead));
-    const struct wr_class *class = &wr_geometry.class[span->class];
+    struct wr_span *span = span_with_room(heap);
+    if (span == NULL)
+        return NULL;
+    struct wr_pool *pool = wr_span_pool(span, wr_heap_take_page(heap, span, heap->small_pools, ahead));
+    const struct wr_class *class = &wr_geometry.class[number];
     relist(heap, span);
-    pool->class = span->class;
+    heap->class_pools[number]++;
+    heap->small_pools++;
+    pool->class = (uint8_t)number;
+    wr_pool_set_place(pool, 0);
     pool->live = class->blocks;
     pool->wake = class->wake;
     pool->free = NULL;
@@ -511,21 +539,17 @@ static struct wr_pool *take_pool(struct wr_heap *heap, struct wr_span *span, boo
 
 enum { LOOKED_AT = 8 }; /* pools that are found to have become sparser, until the next one is taken as it is */
 
-/** Takes all free blocks of the best pool that waits in the span. NULL if a claimer is about to settle that, or if it
- *  belongs among the sparser ones by now, and has been put there; *looks counts these. pre: lock. */
-static void *take_waiting(struct wr_heap *heap, struct wr_span *span, int32_t *count, unsigned *looks)
+/** Takes all free blocks of the best pool that waits. NULL if a claimer is about to settle that, or if it belongs among
+ *  the sparser ones by now, and has been put there; *looks counts these. pre: lock; the set is not empty. */
+static void *take_waiting(struct wr_heap *heap, struct wr_poolset *set, int32_t *count, unsigned *looks)
 {
-    unsigned page = wr_bits_first(span->fuller != 0 ? span->fuller : span->sparser);
-    struct wr_pool *pool = wr_span_pool(span, page);
-    const struct wr_class *class = &wr_geometry.class[span->class];
-    uint16_t bit = (uint16_t)(1u << page);
-    if (span->fuller != 0 && pool->live * 2u <= class->blocks && ++*looks < LOOKED_AT) {
-        set_waiting(heap, span, pool, pool->live);
+    struct wr_pool *pool = wr_poolset_best(set);
+    const struct wr_class *class = wr_pool_class(pool);
+    if (set->fuller > 0 && pool->live * 2u <= class->blocks && ++*looks < LOOKED_AT) {
+        wr_poolset_put(set, pool, false);
         return NULL;
     }
-    span->fuller &= (uint16_t)~bit;
-    span->sparser &= (uint16_t)~bit;
-    relist(heap, span);
+    wr_poolset_remove(set, pool);
     if (!wr_pool_collect(pool, WR_POOL_FULL))
         return NULL;
     if (WR_DEBUG >= 2 || wr_unlikely(heap->special && wr_options.check))
@@ -538,41 +562,42 @@ static void *take_waiting(struct wr_heap *heap, struct wr_span *span, int32_t *c
     return list;
 }
 
-/** A span of the class with a free page; NULL if there is none and no arena has one. pre: lock. */
-static struct wr_span *span_with_room(struct wr_heap *heap, unsigned class)
+/** Makes places for one more waiting pool of the class. False when the system refuses memory. pre: owner; no lock. */
+static WR_NOINLINE bool extend_waiting(struct wr_heap *heap, unsigned class)
 {
-    struct wr_span *span = heap->list[class][WR_LIST_ROOM];
-    if (span != NULL)
-        return span;
-    span = wr_arena_take_span(heap, WR_SPAN_SMALL, class);
-    if (span != NULL) {
-        span->list = WR_LIST_NONE;
-        span->fuller = span->sparser = 0;
-    }
-    return span;
+    struct wr_poolset *set = &heap->waiting[class]; /* its chunks are the owner's business alone */
+    void *chunk = wr_meta_alloc(wr_poolset_next(set));
+    if (chunk == NULL)
+        return false;
+    lock(heap);
+    wr_poolset_extend(set, chunk);
+    unlock(heap);
+    return true;
 }
 
 /** Free blocks for the stash of a class: those of the fullest pool that waits, else of a new one. NULL when the system
  *  refuses more memory. pre: owner; no lock. */
 static void *find_blocks(struct wr_heap *heap, unsigned class, int32_t *count)
 {
-    struct wr_span **list = heap->list[class], *span;
+    struct wr_poolset *set = &heap->waiting[class];
     struct wr_pool *pool = NULL;
     void *first = NULL;
     unsigned looks = 0;
-    bool ahead = false;
+    bool ahead = false, more;
     do {
         lock(heap);
-        while (first == NULL && ((span = list[WR_LIST_FULLER]) != NULL || (span = list[WR_LIST_SPARSER]) != NULL))
-            first = take_waiting(heap, span, count, &looks);
-        if (first == NULL && (span = span_with_room(heap, class)) != NULL)
-            pool = take_pool(heap, span, &ahead);
+        while (first == NULL && set->count > 0)
+            first = take_waiting(heap, set, count, &looks);
+        bool fits = wr_poolset_fits(set, heap->class_pools[class] + 1);
+        if (first == NULL && fits)
+            pool = take_pool(heap, class, &ahead);
         unlock_and_check(heap);
         if (ahead)
             wr_heap_fault_ahead(heap);
         if (first != NULL)
             return first;
-    } while (pool == NULL && wr_arena_grow());
+        more = pool == NULL && (fits ? wr_arena_grow() : extend_waiting(heap, class));
+    } while (more);
     if (pool == NULL)
         return NULL;
     *count = wr_geometry.class[class].blocks;
@@ -619,7 +644,7 @@ static bool stacks_are_full(const struct wr_heap *heap, size_t size)
 static struct wr_span *find_medium(struct wr_heap *heap, unsigned class)
 {
     for (unsigned list = WR_LIST_FULLER; list <= WR_LIST_SPARSER; list++)
-        for (struct wr_span *span = heap->list[class][list]; span != NULL; span = span->next)
+        for (struct wr_span *span = medium_lists(heap, class)[list]; span != NULL; span = span->next)
             if (ready_blocks(span) != 0)
                 return span;
     return NULL;
@@ -1251,35 +1276,27 @@ void *wr_heap_alloc(struct wr_heap *heap, unsigned class, bool *zeroed)
 /* ---- housekeeping ------------------------------------------------------------------------------------------------ */
 
 /** Frees the pool if others have freed all of its blocks. pre: lock; the pool is WAITING. */
-static void release_if_empty(struct wr_heap *heap, struct wr_span *span, struct wr_pool *pool)
+static void release_if_empty(struct wr_heap *heap, struct wr_pool *pool)
 {
     uint64_t word = atomic_load_explicit(&pool->remote, memory_order_acquire);
     if (wr_remote_state(word) != WR_POOL_WAITING || (word & WR_REMOTE_CLAIM) != 0 ||
         wr_remote_count(word) != wr_pool_live(pool))
         return;
-    release(heap, span, pool); /* nobody has a block of it, so nobody can come between */
-}
-
-static void tidy_span(struct wr_heap *heap, struct wr_span *span, bool owner)
-{
-    for (unsigned left = span->fuller | span->sparser; left != 0; left &= left - 1) {
-        struct wr_pool *pool = wr_span_pool(span, wr_bits_first(left));
-        if (owner)
-            follow_up(heap, pool);
-        else
-            release_if_empty(heap, span, pool);
-    }
+    release(heap, pool); /* nobody has a block of it, so nobody can come between */
 }
 
 /** Looks for pools that wait although all of their blocks are free. pre: lock. */
-static void tidy_lists(struct wr_heap *heap, bool owner)
+static void tidy_waiting(struct wr_heap *heap, bool owner)
 {
     for (unsigned c = 0; c < wr_geometry.small_classes; c++)
-        for (unsigned list = WR_LIST_FULLER; list <= WR_LIST_SPARSER; list++)
-            for (struct wr_span *span = heap->list[c][list], *next; span != NULL; span = next) {
-                next = span->next;
-                tidy_span(heap, span, owner);
-            }
+        /* From the end: a pool that leaves its place, or becomes a sparser one, makes only later ones move. */
+        for (uint32_t place = heap->waiting[c].count; place-- > 0;) {
+            struct wr_pool *pool = wr_poolset_at(&heap->waiting[c], place);
+            if (owner)
+                follow_up(heap, pool);
+            else
+                release_if_empty(heap, pool);
+        }
 }
 
 /* ---- heaps of other threads ------------------------------------------------------------------------------------ */
@@ -1347,7 +1364,7 @@ void wr_heap_tidy(struct wr_heap *heap, bool owner)
     open_mail(heap, false);
     for (unsigned c = 0; owner && c < wr_geometry.small_classes; c++)
         empty_stash(heap, c);
-    tidy_lists(heap, owner);
+    tidy_waiting(heap, owner);
     if (!owner && !heap->special)
         begin_to_take(heap);
     hand_over(heap);
@@ -1398,39 +1415,51 @@ void wr_heap_unlock(struct wr_heap *heap) { unlock_and_check(heap); }
 
 /* ---- checks ------------------------------------------------------------------------------------------------------ */
 
-/** Whether the waiting pools of a small span are waiting. Pools that somebody has claimed are on their way out. */
-static bool pools_wait(const struct wr_span *span)
+/** Whether a pool of the set waits. One that somebody has claimed is on its way out. */
+static bool pool_waits(struct wr_heap *heap, unsigned class, struct wr_pool *pool)
 {
-    for (unsigned left = span->fuller | span->sparser; left != 0; left &= left - 1) {
-        uint64_t word = atomic_load_explicit(&wr_span_pool(span, wr_bits_first(left))->remote, memory_order_relaxed);
-        if ((word & WR_REMOTE_CLAIM) == 0 && wr_remote_state(word) != WR_POOL_WAITING)
-            return false;
-    }
-    return true;
+    uint64_t word = atomic_load_explicit(&pool->remote, memory_order_relaxed);
+    return pool->class == class && wr_pool_heap(pool) == heap &&
+           ((word & WR_REMOTE_CLAIM) != 0 || wr_remote_state(word) == WR_POOL_WAITING);
 }
 
-static void check_list(struct wr_heap *heap, unsigned class, unsigned list, bool owner)
+static void check_waiting(struct wr_heap *heap, unsigned class, bool owner)
 {
-    const struct wr_span *prev = NULL;
-    for (struct wr_span *span = heap->list[class][list]; span != NULL; prev = span, span = span->next) {
-        bool small = span->kind == WR_SPAN_SMALL;
-        if (!is_sound(heap, span) || span->prev != prev || span->list != list || span->class != class ||
-            list_for(span) != (enum wr_span_list)list || (small && !pools_wait(span)))
-            wr_fatal("corrupted list of spans of %u-byte blocks: span at %p", wr_geometry.class[class].size,
-                     (void *)wr_span_start(span));
-        for (unsigned left = small && owner ? span->fuller | span->sparser : 0u; left != 0; left &= left - 1)
-            wr_pool_check(wr_span_pool(span, wr_bits_first(left)));
+    const struct wr_poolset *set = &heap->waiting[class];
+    bool sound = wr_poolset_is_sound(set) && wr_poolset_fits(set, heap->class_pools[class]);
+    for (uint32_t place = 0; place < set->count && sound; place++) {
+        struct wr_pool *pool = wr_poolset_at(set, place);
+        sound = pool_waits(heap, class, pool);
+        if (owner && sound)
+            wr_pool_check(pool);
     }
+    if (!sound)
+        wr_fatal("corrupted set of waiting pools of %u-byte blocks", wr_geometry.class[class].size);
+}
+
+/** Checks a list of spans: of a medium class, or, if that is 0, of spans with room for small pools. */
+static void check_list(struct wr_heap *heap, const struct wr_span *span, unsigned class, unsigned list)
+{
+    for (const struct wr_span *prev = NULL; span != NULL; prev = span, span = span->next)
+        if (!is_sound(heap, span) || span->prev != prev || span->list != list || span->class != class ||
+            list_for(span) != list || (span->kind == WR_SPAN_SMALL) != (class == 0))
+            wr_fatal("corrupted list of spans: span at %p", (void *)wr_span_start(span));
 }
 
 void wr_heap_check(struct wr_heap *heap, bool owner)
 {
     lock(heap);
+    for (unsigned room = WR_ROOM_NONE + 1; room < WR_ROOMS; room++)
+        check_list(heap, heap->room[room], 0, room);
     for (unsigned c = 0; c < wr_geometry.classes; c++) {
-        if (owner && wr_geometry_is_small(c))
-            check_stash(heap, c);
-        for (unsigned list = WR_LIST_FULLER; list < WR_LISTS; list++)
-            check_list(heap, c, list, owner);
+        if (wr_geometry_is_small(c)) {
+            check_waiting(heap, c, owner);
+            if (owner)
+                check_stash(heap, c);
+            continue;
+        }
+        for (unsigned list = WR_LIST_FULLER; list <= WR_LIST_SPARSER; list++)
+            check_list(heap, medium_lists(heap, c)[list], c, list);
     }
     unlock(heap);
 }

@@ -8,7 +8,7 @@
 #ifndef WR_HEAP_H
 #define WR_HEAP_H
 
-#include "core/pool.h"
+#include "core/poolset.h"
 
 enum {
     /* Open: blocks are put into them. With pages of 4 KiB each class has its own, so that a program that frees in the
@@ -22,13 +22,23 @@ enum {
     WR_STACKS
 };
 
-/** Where a span stands in its heap's lists for its class; the best that applies. */
+/** Where a span stands in the lists of its medium class, or of its kind of objects; the best that applies. */
 enum wr_span_list {
     WR_LIST_NONE,    /* nothing to take */
-    WR_LIST_FULLER,  /* small: has a waiting pool at least half full. medium: at least half of its blocks are taken */
-    WR_LIST_SPARSER, /* small: has a waiting pool. medium: has a free block */
-    WR_LIST_ROOM,    /* small: has a free page */
+    WR_LIST_FULLER,  /* medium: at least half of its blocks are taken. objects: has a waiting pool at least half full */
+    WR_LIST_SPARSER, /* medium: has a free block. objects: has a waiting pool */
+    WR_LIST_ROOM,    /* objects: has a free page */
     WR_LISTS
+};
+
+/** Where a span of small pools stands in its heap's lists: which to take a page of first. */
+enum wr_room {
+    WR_ROOM_NONE,         /* no free page */
+    WR_ROOM_WARM_FULLER,  /* a free page that is resident; at least half of the pages are pools */
+    WR_ROOM_WARM_SPARSER, /* likewise; less */
+    WR_ROOM_COLD_FULLER,  /* free pages, none resident */
+    WR_ROOM_COLD_SPARSER,
+    WR_ROOMS
 };
 
 /** The stash of a small class: a list of blocks that count as live in their pools. A pop makes room, a push takes it;
@@ -72,13 +82,16 @@ struct wr_heap {
     uint32_t pages;                       /* used */
     uint32_t most_pages;                  /* since the owner last looked at its stashes */
     bool shrunk;                          /* it should look again */
-    uint32_t class_pools[WR_CLASS_LIMIT]; /* pools in use */
+    uint32_t small_pools;                 /* pools of small classes in use */
+    uint32_t class_pools[WR_SMALL_LIMIT]; /* of each */
     struct {
         struct wr_span *span;
         uint16_t pages;
     } ahead;                  /* pages that somebody is about to fault in; see heap.c */
     _Atomic uint32_t changes; /* times that something may have become free; relaxed reads by the purger */
-    struct wr_span *list[WR_CLASS_LIMIT][WR_LISTS];
+    struct wr_poolset waiting[WR_SMALL_LIMIT];
+    struct wr_span *room[WR_ROOMS];                  /* small */
+    struct wr_span *list[WR_MEDIUM_LIMIT][WR_LISTS]; /* medium, by class less small_classes */
 
     /* Anybody's: medium blocks that others have freed, linked through their first words; taken under the lock. */
     _Alignas(WR_CACHE_LINE) void *_Atomic mail;
@@ -259,9 +272,9 @@ void wr_heap_lock(struct wr_heap *heap);
 void wr_heap_unlock(struct wr_heap *heap);
 
 /** Takes a page of the span for a pool, a resident one if there is one, and returns its number. *ahead tells whether
- *  its class grows, so that the caller is to fault in pages behind it by wr_heap_fault_ahead() after unlocking. pre:
- *  lock; the span has a free page that is not busy. */
-unsigned wr_heap_take_page(struct wr_heap *heap, struct wr_span *span, bool *ahead);
+ *  the caller, who has `pools` of such pools, is to fault in pages behind it by wr_heap_fault_ahead() after unlocking.
+ *  pre: lock; the span has a free page that is not busy. */
+unsigned wr_heap_take_page(struct wr_heap *heap, struct wr_span *span, uint32_t pools, bool *ahead);
 /** Gives the page of a pool back, a bit of the span's. pre: lock. */
 void wr_heap_give_page(struct wr_heap *heap, struct wr_span *span, uint16_t page);
 /** Faults in what wr_heap_take_page() has marked. pre: no lock; the caller was told to. */

@@ -5,7 +5,7 @@
  *
  *   IDLE     the page is no pool. live, free mean nothing; owner is 0.
  *   FULL     on no list. Few of its blocks are free, or none; it wakes when an eighth of them is.
- *   WAITING  in its span's set of pools to take blocks from (heap lock).
+ *   WAITING  in its class's set of pools to take blocks from (core/poolset.h; heap lock).
  *
  * Transitions, all under the heap lock:
  *   IDLE -> FULL           the owner takes a page: its blocks go to the stash
@@ -76,6 +76,16 @@ WR_INLINE void wr_pool_set_live(struct wr_pool *pool, unsigned live)
 WR_INLINE unsigned wr_pool_live_unsure(const struct wr_pool *pool)
 {
     return __atomic_load_n(&pool->live, __ATOMIC_RELAXED);
+}
+/** The pool's place among those that wait (core/poolset.h), 0: none. Heap lock. */
+WR_INLINE uint32_t wr_pool_place(const struct wr_pool *pool)
+{
+    return (uint32_t)pool->place_high << 16 | pool->place_low;
+}
+WR_INLINE void wr_pool_set_place(struct wr_pool *pool, uint32_t place)
+{
+    pool->place_high = (uint8_t)(place >> 16);
+    pool->place_low = (uint16_t)place;
 }
 WR_INLINE const struct wr_class *wr_pool_class(const struct wr_pool *pool) { return &wr_geometry.class[pool->class]; }
 

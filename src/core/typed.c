@@ -117,7 +117,7 @@ static void release(struct wr_kind *kind, struct wr_span *span, struct wr_typed 
     struct wr_owner *owner = wr_kind_owner(kind);
     if (owner->forget != NULL)
         owner->forget(owner, pool);
-    pool->is_typed = WR_TYPED_NOT;
+    pool->type = WR_TYPED_NOT;
     pool->kind = NULL;
     pool->free = 0;
     span->fuller &= (uint16_t)~bit;
@@ -126,6 +126,7 @@ static void release(struct wr_kind *kind, struct wr_span *span, struct wr_typed 
     span->frozen &= (uint16_t)~bit;
     if (kind->counted && --owner->pages < owner->low)
         owner->low = owner->pages;
+    kind->pools--;
     wr_heap_give_page(kind->heap, span, bit);
     wr_typed_relist(kind->heap, span);
 }
@@ -149,7 +150,8 @@ static void fill(struct wr_kind *kind, struct wr_typed *pool)
 /** Takes a free page as an empty pool; its list is yet to be filled. pre: lock. */
 static struct wr_typed *take_page(struct wr_kind *kind, struct wr_span *span, bool *ahead)
 {
-    struct wr_typed *pool = (struct wr_typed *)wr_span_pool(span, wr_heap_take_page(kind->heap, span, ahead));
+    unsigned page = wr_heap_take_page(kind->heap, span, kind->pools++, ahead);
+    struct wr_typed *pool = (struct wr_typed *)wr_span_pool(span, page);
     wr_typed_relist(kind->heap, span);
     if (kind->counted)
         wr_kind_owner(kind)->pages++;
@@ -160,7 +162,7 @@ static struct wr_typed *take_page(struct wr_kind *kind, struct wr_span *span, bo
     pool->wake = WR_TYPED_NEVER;
     pool->class = (uint8_t)kind->class;
     pool->free = 0;
-    pool->is_typed = kind->special ? WR_TYPED_SPECIAL : WR_TYPED_PLAIN;
+    pool->type = kind->special ? WR_TYPED_SPECIAL : WR_TYPED_PLAIN;
     return pool;
 }
 

@@ -34,19 +34,20 @@ struct wr_typed {
                                   Owner */
     _Alignas(8) uint16_t live; /* blocks not on `free`; those on `remote` count */
     uint16_t wake;             /* a free that would leave `live` equal to this takes the slow path. Owner */
+    uint8_t type;              /* WR_TYPED_ one of these; less where the page is no pool of objects */
     uint8_t class;             /* of its blocks. Heap lock */
-    uint8_t is_typed;          /* WR_TYPED_NOT, or the page is a pool of objects */
 };
 
 _Static_assert(sizeof(struct wr_typed) == sizeof(struct wr_pool) &&
                    offsetof(struct wr_typed, owner) == offsetof(struct wr_pool, owner) &&
                    offsetof(struct wr_typed, remote) == offsetof(struct wr_pool, remote) &&
                    offsetof(struct wr_typed, live) == offsetof(struct wr_pool, live) &&
-                   offsetof(struct wr_typed, is_typed) > offsetof(struct wr_pool, class),
+                   offsetof(struct wr_typed, type) == offsetof(struct wr_pool, class),
                "a view of a pool's descriptor");
 
-/** What a page is. Special: as its kind. */
-enum { WR_TYPED_NOT, WR_TYPED_PLAIN, WR_TYPED_SPECIAL };
+/** What a page of objects has where a pool of small blocks has its class. Special: as its kind. */
+enum { WR_TYPED_NOT = 0, WR_TYPED_PLAIN = 0x80, WR_TYPED_SPECIAL };
+_Static_assert((int)WR_CLASS_LIMIT <= (int)WR_TYPED_PLAIN, "no class looks like a page of objects");
 
 /** Whose blocks: the core's part of a thread's domain. Never freed, recycled. */
 struct wr_owner {
@@ -83,6 +84,7 @@ struct wr_kind {
     /* guarded by: heap->lock */
     struct wr_span *list[WR_LISTS]; /* all its spans; WR_LIST_NONE: those with nothing to take */
     unsigned spans;
+    uint32_t pools; /* pages in use */
 };
 
 enum { WR_TYPED_NEVER = 0xffff }; /* a `wake` that no free reaches: of a current pool */

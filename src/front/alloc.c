@@ -101,7 +101,7 @@ static void note_alloc(struct wr_heap *heap, size_t size, void *address)
         guard_alloc(&block, address);
     unsigned row = block.kind == WR_BLOCK_HUGE    ? WR_CLASS_LIMIT + 1
                    : block.kind == WR_BLOCK_LARGE ? WR_CLASS_LIMIT
-                                                  : block.span->class;
+                                                  : block.class;
     heap->tally.calls++;
     heap->tally.requested += size;
     heap->tally.usable += block.size;

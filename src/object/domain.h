@@ -292,7 +292,7 @@ WR_INLINE struct wr_typed *wr_pool_of(const struct wr_header *header)
     if (wr_unlikely(!wr_map_is_known(header)))
         return NULL;
     struct wr_typed *pool = wr_hide(wr_typed_of(header));
-    return wr_likely(pool->is_typed) ? pool : NULL;
+    return wr_likely(pool->type >= WR_TYPED_PLAIN) ? pool : NULL;
 }
 
 /** The record of a large object, NULL if the address is none. */

@@ -254,7 +254,7 @@ struct familiar {
 WR_INLINE bool meet(struct familiar *familiar, const struct wr_typed *pool, const struct wr_domain *self)
 {
     const struct wr_kind *kind = pool->kind;
-    if (pool->is_typed != WR_TYPED_PLAIN || wr_kind_owner(kind) != &self->owner)
+    if (pool->type != WR_TYPED_PLAIN || wr_kind_owner(kind) != &self->owner)
         return false;
     *familiar = (struct familiar){kind, kind->refs, kind->refs + kind->nrefs, WR_BURIAL_ROOM - (ptrdiff_t)kind->nrefs};
     return true;

@@ -72,15 +72,14 @@ Test(ahead, they_are_slack_and_few)
 /** Has pages of a new span marked that are to be faulted in, as a thread does that goes no further. */
 static struct wr_span *begin(void)
 {
-    unsigned class = wr_pool_span(wr_arena_pool(fill(128)))->class;
+    fill(128);
     struct wr_heap *heap = wr_self; /* there is one by now */
     bool ahead = false;
     wr_heap_lock(heap);
-    struct wr_span *span = wr_arena_take_span(heap, WR_SPAN_SMALL, class);
+    struct wr_span *span = wr_arena_take_span(heap, WR_SPAN_SMALL, 0);
     must(span != NULL, "no span");
-    span->list = WR_LIST_NONE;
-    span->fuller = span->sparser = 0;
-    wr_heap_take_page(heap, span, &ahead);
+    span->list = WR_ROOM_NONE;
+    wr_heap_take_page(heap, span, heap->small_pools, &ahead);
     wr_heap_unlock(heap);
     must(ahead && span->busy != 0, "no page is marked");
     return span;
