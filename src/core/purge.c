@@ -55,8 +55,8 @@ bool wr_purge_zeroes(void) { return zeroes; }
  * What was learnt of small drops says nothing of a large one: where less than half is left of the least that those
  * cycles had in use, of two in a row the one that had more, they are over, and the widening does not count. In a
  * process with threads the second such cycle is proof enough, for when it falls idle the purger narrows the bound. A
- * single-threaded one has nobody to do that; there it takes three that left nearly as much in use each, or many, and
- * the widening is never more than a few times what is in use, so that it goes with the blocks when a loop ends; small
+ * single-threaded one has nobody to do that; there it takes three of the last few that left nearly as much in use each,
+ * or many, and the widening is never more than a few times what is in use, so that it goes with the blocks when a loop ends; small
  * programs may have more, for a few blocks are little beside what even a small loop takes. */
 enum {
     WINDOW_MS = 1000,
@@ -65,6 +65,7 @@ enum {
     PATIENCE = 2,      /* cycles */
     PATIENCE_ALONE = 12,
     ALIKE_ALONE = 3,
+    ALIKE_AMONG = 4, /* that they are looked for among: a turn of a loop may have several drops */
     ALIKE_SHARE = 4, /* of the larger trough, by which those of cycles that are alike differ at most */
     USED_ALONE = 4,  /* times what is in use */
     USED_ALONE_SMALL = 16,
@@ -78,8 +79,8 @@ enum { HEADS_FREE = 512 * 1024 };
 
 static struct {
     uint64_t start_ms, returned, refaulted; /* when the window began, and the sums then; guarded by: purging */
-    unsigned cycles, alike;                 /* regretted, in a row; the last of them, alike; guarded by: purging */
-    size_t last_trough;                     /* of the last of them; guarded by: purging */
+    unsigned cycles;                        /* regretted, in a row; guarded by: purging */
+    size_t recent[ALIKE_AMONG];             /* troughs of the last of them; guarded by: purging */
     _Atomic uint64_t end_ms;                /* when the window ends, and the widening shrinks; relaxed */
     _Atomic size_t extra;                   /* pages that the bound is wider; relaxed */
     _Atomic size_t demand;                  /* most pages used lately; relaxed */
@@ -191,29 +192,45 @@ static bool pass_time(uint64_t now_ms)
     uint64_t ms = now_ms - regret.start_ms;
     if (ms < WINDOW_MS)
         return false;
-    regret.cycles = regret.alike = 0;
+    regret.cycles = 0;
     open_window(now_ms, ms);
     return true;
 }
 
-/** Widens the bound by `more` pages, or to the double of the widening, where no less is used than in this cycle and
- * in the last. pre: purging. */
-static void widen(size_t more, size_t trough)
+/** Widens the bound by `more` pages, or to the double of the widening, where at least half of `least` is used. pre:
+ *  purging. */
+static void widen(size_t more, size_t least)
 {
-    size_t least = wr_max(trough, regret.last_trough), proven = load(&regret.proven);
+    size_t proven = load(&regret.proven);
     size_t extra = least < proven / 2 ? 0 : load(&regret.extra); /* else it was learnt of another loop, which is over */
     store(&regret.proven, extra > 0 ? wr_min(proven, least) : least);
     store(&regret.extra, wr_min(extra + wr_max(extra, more), ceiling()));
 }
 
-/** Counts a regretted cycle; tells whether those in a row prove that the program goes on so. pre: purging. */
-static bool is_proven(size_t trough)
+static bool are_alike(size_t trough, size_t other)
 {
-    size_t last = regret.last_trough, more = wr_max(trough, last), less = wr_min(trough, last);
-    bool alike = regret.cycles > 0 && more - less <= more / ALIKE_SHARE;
-    regret.cycles++;
-    regret.alike = alike ? regret.alike + 1 : 1;
-    return wr_os_alone() ? regret.cycles >= PATIENCE_ALONE || regret.alike >= ALIKE_ALONE : regret.cycles >= PATIENCE;
+    size_t more = wr_max(trough, other);
+    return more - wr_min(trough, other) <= more / ALIKE_SHARE;
+}
+
+/** Counts a regretted cycle; tells whether those in a row prove that the program goes on so. *least is the most that
+ *  one of those had in use that prove it. pre: purging. */
+static bool is_proven(size_t trough, size_t *least)
+{
+    unsigned alike = 1, last = (regret.cycles + ALIKE_AMONG - 1) % ALIKE_AMONG;
+    size_t most_alike = trough;
+    *least = regret.cycles > 0 ? wr_max(trough, regret.recent[last]) : trough;
+    for (unsigned i = 0; i < wr_min(regret.cycles, ALIKE_AMONG); i++)
+        if (are_alike(trough, regret.recent[i])) {
+            alike++;
+            most_alike = wr_max(most_alike, regret.recent[i]);
+        }
+    regret.recent[regret.cycles++ % ALIKE_AMONG] = trough;
+    if (!wr_os_alone())
+        return regret.cycles >= PATIENCE;
+    if (alike >= ALIKE_ALONE)
+        *least = most_alike;
+    return alike >= ALIKE_ALONE || regret.cycles >= PATIENCE_ALONE;
 }
 
 /** Judges what has been purged since the window began. pre: purging. */
@@ -223,10 +240,9 @@ static void judge(uint64_t now_ms)
     uint64_t returned = atomic_load_explicit(&wr_account.returned, memory_order_relaxed) - regret.returned;
     uint64_t again = refaulted() - regret.refaulted;
     if (!pass_time(now_ms) && returned > 0 && again > returned / REGRET_SHARE) {
-        size_t trough = load(&regret.trough);
-        if (is_proven(trough)) /* what has not come again yet, of much that has, is on its way */
-            widen((again > returned / VAIN_SHARE ? wr_max(again, returned) : again) >> WR_PAGE_SHIFT, trough);
-        regret.last_trough = trough;
+        size_t least;
+        if (is_proven(load(&regret.trough), &least)) /* what has not come again yet, of much that has, is on its way */
+            widen((again > returned / VAIN_SHARE ? wr_max(again, returned) : again) >> WR_PAGE_SHIFT, least);
         open_window(now_ms, 0);
     }
 }
