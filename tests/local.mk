@@ -203,6 +203,7 @@ test_files = \
     tests/preload/fork_exit.c \
     tests/preload/fork_first.c \
     tests/preload/fork_handlers.c \
+    tests/preload/fork_pages.c \
     tests/preload/fork_signal.c \
     tests/preload/fork_threads.c \
     tests/preload/free_errno.c \

@@ -166,6 +166,8 @@ void wr_purger_call(void)
 void wr_purger_fork_child(void)
 {
     wr_helper_fork_child();
-    atomic_store_explicit(&state, 0, memory_order_relaxed);
-    atomic_store_explicit(&settled, 0, memory_order_relaxed);
+    if (atomic_load_explicit(&state, memory_order_relaxed) != 0)
+        atomic_store_explicit(&state, 0, memory_order_relaxed);
+    if (atomic_load_explicit(&settled, memory_order_relaxed) != 0)
+        atomic_store_explicit(&settled, 0, memory_order_relaxed);
 }

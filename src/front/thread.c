@@ -118,10 +118,20 @@ void *wr_deferred_frees(void)
 
 /* fork runs these in the thread that forks; in the child it is the only one. The handlers are registered at the first
  * allocation, so they are nearly always the last before the fork and the first after it; handlers of others that run in
- * between may allocate all the same, since the locks nest meanwhile. */
+ * between may allocate all the same, since the locks nest meanwhile.
+ *
+ * A process of one thread, as shells and build tools are, takes no lock: there is nobody whose work the fork could cut
+ * in two. Each page that is written while both live is copied, so nothing is written that does not change: to take all
+ * locks and let go of them cost six page faults in the parent and as many in the child. */
+
+/** Whether this thread is the only one, and Weir will not start another before the fork. */
+static bool stays_alone(void) { return wr_os_alone() && wr_options.purger != WR_PURGER_ON; }
+
 static void before_fork(void)
 {
     const struct wr_thread_hooks *hook = atomic_load_explicit(&hooks, memory_order_acquire);
+    if (hook == NULL && stays_alone())
+        return;
     wr_lock_ranks |= WR_RANK_FORK; /* locks of one rank are held together, and any may be already: a signal handler */
     if (hook != NULL)
         hook->fork_prepare();
@@ -138,7 +148,8 @@ static void after_fork_in_parent(void)
     wr_lock_fork_done(&start_lock, WR_RANK_START);
     if (hook != NULL)
         hook->fork_done();
-    wr_lock_ranks &= ~WR_RANK_FORK;
+    if ((wr_lock_ranks & WR_RANK_FORK) != 0)
+        wr_lock_ranks &= ~WR_RANK_FORK;
 }
 
 static void after_fork_in_child(void)

@@ -65,7 +65,8 @@ size_t wr_helper_others(void)
 void wr_helper_fork_child(void)
 {
     for (size_t i = 0; i < WR_COUNT(helper); i++)
-        atomic_store_explicit(&helper[i].tid, 0, memory_order_relaxed);
+        if (atomic_load_explicit(&helper[i].tid, memory_order_relaxed) != 0)
+            atomic_store_explicit(&helper[i].tid, 0, memory_order_relaxed);
 }
 
 /** What the thread does of its own before its work: it shall not be as urgent as its maker may be, and it has a name.

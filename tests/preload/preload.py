@@ -161,6 +161,7 @@ def _():
 simple("fork while threads allocate; the child allocates at once", "fork_threads")
 simple("fork in a signal handler", "fork_signal")
 simple("fork before the first malloc", "fork_first")
+simple("fork in a process of one thread copies no pages of Weir's", "fork_pages")
 simple("pthread_atfork handlers that allocate, registered before Weir's and after", "fork_handlers")
 simple("vfork, posix_spawn, system, popen, exec from a thread; children inherit", "children")
 
