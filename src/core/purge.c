@@ -56,8 +56,8 @@ bool wr_purge_zeroes(void) { return zeroes; }
  * cycles had in use, of two in a row the one that had more, they are over, and the widening does not count. In a
  * process with threads the second such cycle is proof enough, for when it falls idle the purger narrows the bound. A
  * single-threaded one has nobody to do that; there it takes three of the last few that left nearly as much in use each,
- * or many, and the widening is never more than a few times what is in use, so that it goes with the blocks when a loop ends; small
- * programs may have more, for a few blocks are little beside what even a small loop takes. */
+ * or many, and the widening is never more than a few times what is in use, so that it goes with the blocks when a loop
+ * ends; small programs may have more, for a few blocks are little beside what even a small loop takes. */
 enum {
     WINDOW_MS = 1000,
     REGRET_SHARE = 10, /* of what went back, that comes again */
