@@ -1446,9 +1446,73 @@ static void check_list(struct wr_heap *heap, const struct wr_span *span, unsigne
             wr_fatal("corrupted list of spans: span at %p", (void *)wr_span_start(span));
 }
 
+/** What the arenas have of a heap. */
+struct holding {
+    struct wr_heap *heap;
+    uint32_t pages, pools[WR_SMALL_LIMIT];
+};
+
+/** Whether a used page of small blocks is a pool of the heap's, and in its class's set just if it waits. While it is
+ *  claimed it may be either; and there are not more places than WR_POOLSET_MOST. */
+static bool pool_is_sound(struct wr_heap *heap, struct wr_pool *pool)
+{
+    uint64_t word = atomic_load_explicit(&pool->remote, memory_order_relaxed);
+    if (wr_pool_heap(pool) != heap || !wr_geometry_is_small(pool->class) || wr_remote_state(word) == WR_POOL_IDLE)
+        return false;
+    const struct wr_poolset *set = &heap->waiting[pool->class];
+    uint32_t place = wr_pool_place(pool);
+    if (place != 0)
+        return place <= set->count && wr_poolset_at(set, place - 1) == pool && pool_waits(heap, pool->class, pool);
+    return wr_remote_state(word) == WR_POOL_FULL || (word & WR_REMOTE_CLAIM) != 0 || set->count == WR_POOLSET_MOST;
+}
+
+/** Checks a span that the heap has, whichever list it is in. */
+static void check_span(struct holding *holding, struct wr_span *span)
+{
+    uint16_t used = (uint16_t)~span->free;
+    holding->pages += wr_bits_count(used);
+    if (span->kind == WR_SPAN_OBJECT)
+        return;
+    bool sound = is_sound(holding->heap, span) && list_for(span) == span->list && (used | span->busy) != 0;
+    for (unsigned left = span->kind == WR_SPAN_SMALL ? used : 0; left != 0 && sound; left &= left - 1) {
+        struct wr_pool *pool = wr_span_pool(span, wr_bits_first(left));
+        sound = pool_is_sound(holding->heap, pool);
+        if (sound)
+            holding->pools[pool->class]++;
+    }
+    if (!sound)
+        wr_fatal("corrupted descriptors of the span at %p", (void *)wr_span_start(span));
+}
+
+static void check_arena(struct wr_arena *arena, void *arg)
+{
+    struct holding *holding = arg;
+    for (unsigned i = 1; i < WR_ARENA_SPANS; i++)
+        if (atomic_load_explicit(&arena->span[i].heap, memory_order_relaxed) == holding->heap)
+            check_span(holding, &arena->span[i]);
+}
+
+/** Finds the spans of the heap that no list has, and the pools that no set has. pre: lock. */
+static void check_holding(struct wr_heap *heap)
+{
+    struct holding holding = {.heap = heap};
+    uint32_t pools = 0;
+    wr_arena_each(check_arena, &holding);
+    for (unsigned c = 0; c < wr_geometry.small_classes; c++) {
+        pools += holding.pools[c];
+        if (holding.pools[c] != heap->class_pools[c])
+            wr_fatal("corrupted heap: %u pools of %u-byte blocks, counted as %u", holding.pools[c],
+                     wr_geometry.class[c].size, heap->class_pools[c]);
+    }
+    if (pools != heap->small_pools || holding.pages != heap->pages)
+        wr_fatal("corrupted heap: %u pools, %u pages; counted as %u and %u", pools, holding.pages, heap->small_pools,
+                 heap->pages);
+}
+
 void wr_heap_check(struct wr_heap *heap, bool owner)
 {
     lock(heap);
+    check_holding(heap);
     for (unsigned room = WR_ROOM_NONE + 1; room < WR_ROOMS; room++)
         check_list(heap, heap->room[room], 0, room);
     for (unsigned c = 0; c < wr_geometry.classes; c++) {

@@ -79,7 +79,14 @@ static struct wr_span *begin(void)
     struct wr_span *span = wr_arena_take_span(heap, WR_SPAN_SMALL, 0);
     must(span != NULL, "no span");
     span->list = WR_ROOM_NONE;
-    wr_heap_take_page(heap, span, heap->small_pools, &ahead);
+    struct wr_pool *pool = wr_span_pool(span, wr_heap_take_page(heap, span, heap->small_pools, &ahead));
+    pool->class = 0; /* the page is a pool whose blocks are all in use */
+    wr_pool_set_place(pool, 0);
+    wr_pool_set_live(pool, wr_pool_class(pool)->blocks);
+    atomic_store(&pool->remote, wr_remote_word(WR_POOL_FULL, 0, 0));
+    atomic_store(&pool->owner, (uintptr_t)heap);
+    heap->class_pools[0]++;
+    heap->small_pools++;
     wr_heap_unlock(heap);
     must(ahead && span->busy != 0, "no page is marked");
     return span;
