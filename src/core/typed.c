@@ -131,20 +131,28 @@ static void release(struct wr_kind *kind, struct wr_span *span, struct wr_typed 
     wr_typed_relist(kind->heap, span);
 }
 
-/** Links every block of the page into the pool's list, in address order. */
+/** Makes every block of the page a free one, to be taken in address order. */
 static void fill(struct wr_kind *kind, struct wr_typed *pool)
 {
     size_t size = kind->size;
-    char *at = (char *)wr_typed_at(pool, 0), *last = at + (kind->blocks - 1u) * size;
-    unsigned slot = wr_typed_slot((const struct wr_header *)(void *)at);
-    struct wr_header first = {0, slot + (unsigned)size / 8}, step = {0, (unsigned)size / 8};
-    uint64_t word, add; /* headers */
-    memcpy(&word, &first, sizeof word);
-    memcpy(&add, &step, sizeof add);
-    pool->free = slot;
-    for (; at < last; at += size, word += add)
-        memcpy(at, &word, sizeof word);
-    memset(at, 0, sizeof word);
+    char *first = (char *)wr_typed_at(pool, 0), *end = first + kind->blocks * size;
+    for (char *at = first; at < end; at += size)
+        memset(at, 0, sizeof(struct wr_header));
+    kind->fresh = first;
+    kind->fresh_end = end;
+}
+
+/** Puts the current pool's blocks that nobody has taken on its list, in address order. */
+static void link_fresh(struct wr_kind *kind)
+{
+    struct wr_typed *pool = kind->current;
+    for (char *at = kind->fresh_end; at > kind->fresh;) {
+        at -= kind->size;
+        struct wr_header *header = (struct wr_header *)(void *)at;
+        header->state = pool->free;
+        pool->free = wr_typed_slot(header);
+    }
+    kind->fresh = kind->fresh_end = NULL;
 }
 
 /** Takes a free page as an empty pool; its list is yet to be filled. pre: lock. */
@@ -204,6 +212,7 @@ static void put_aside(struct wr_kind *kind)
     struct wr_typed *pool = kind->current;
     if (pool == &wr_typed_none)
         return;
+    link_fresh(kind);
     kind->current = &wr_typed_none;
     look_again(kind, pool);
 }
@@ -306,7 +315,7 @@ static void collect(struct wr_typed *pool)
     if (wr_unlikely(count > pool->live))
         wr_fatal("corrupted pool of objects at %p: more were released than it has", (void *)wr_typed_start(pool));
     for (unsigned next = slot; next != 0; next = last->state)
-        last = (struct wr_header *)(wr_typed_start(pool) + (size_t)next * 8 - 8);
+        last = (struct wr_header *)(wr_typed_start(pool) + next - 8);
     if (last == NULL)
         return;
     last->state = pool->free;

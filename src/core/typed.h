@@ -25,14 +25,14 @@ struct wr_header {
 };
 
 /** The descriptor of a page of objects: a view of the same 32 bytes as struct wr_pool. A slot is a header's place in
- *  its page: offset / 8 + 1; 0 is none. */
+ *  its page: its offset + 8; 0 is none. */
 struct wr_typed {
     struct wr_kind *kind;
     _Atomic(uintptr_t) owner;  /* 0: to free() this is no pool */
     _Atomic uint32_t remote;   /* blocks freed by others: their number << 16 | the first one's slot */
     uint32_t free;             /* slot of the first free block. 32 bits, of which what was just written is read faster.
                                   Owner */
-    _Alignas(8) uint16_t live; /* blocks not on `free`; those on `remote` count */
+    _Alignas(8) uint16_t live; /* blocks taken; those on `remote` count */
     uint16_t wake;             /* a free that would leave `live` equal to this takes the slow path. Owner */
     uint8_t type;              /* WR_TYPED_ one of these; less where the page is no pool of objects */
     uint8_t class;             /* of its blocks. Heap lock */
@@ -79,6 +79,7 @@ struct wr_kind {
     struct wr_owner *_Atomic owner; /* written when the kind is handed on; others read it to send blocks there */
     struct wr_typed *current;       /* the pool to take from, or wr_typed_none */
     char *page;                     /* what slot 0 of it would be: its first byte - 8 */
+    char *fresh, *fresh_end;        /* its blocks that nobody has taken yet: they are not on `free` */
     struct wr_kind *next;           /* the object layer's: kinds of an owner */
 
     /* guarded by: heap->lock */
@@ -107,7 +108,7 @@ WR_INLINE uint16_t wr_typed_bit(const struct wr_typed *pool)
 
 WR_INLINE unsigned wr_typed_slot(const struct wr_header *header)
 {
-    return (unsigned)((uintptr_t)header & (WR_PAGE_SIZE - 1)) / 8 + 1;
+    return (unsigned)((uintptr_t)header & (WR_PAGE_SIZE - 1)) + 8;
 }
 
 /** The number of a header in its pool. */
@@ -141,17 +142,36 @@ WR_INLINE struct wr_kind *wr_span_kind(const struct wr_span *span) { return (str
  *  the caller's to fill. */
 void wr_kind_init(struct wr_kind *kind, struct wr_heap *heap, struct wr_owner *owner, unsigned class, unsigned first);
 
-/** Takes a block: its header, which reads as a free one's; NULL if the current pool has none. */
-WR_INLINE struct wr_header *wr_kind_pop(struct wr_kind *kind)
+/** Takes a block of the current pool: its header, which reads as a free one's; NULL if there is none. First those that
+ *  nobody has taken: where the next one lies is known before this one is read. */
+WR_INLINE struct wr_header *wr_kind_pop_fresh(struct wr_kind *kind)
+{
+    struct wr_typed *pool = kind->current;
+    char *at = kind->fresh;
+    if (wr_unlikely(at >= kind->fresh_end))
+        return NULL;
+    kind->fresh = at + kind->size;
+    __atomic_store_n(&pool->live, (uint16_t)(pool->live + 1), __ATOMIC_RELAXED);
+    return (struct wr_header *)(void *)at;
+}
+
+/** The same for those that have been freed. */
+WR_INLINE struct wr_header *wr_kind_pop_freed(struct wr_kind *kind)
 {
     struct wr_typed *pool = kind->current;
     unsigned slot = pool->free;
     if (wr_unlikely(slot == 0))
         return NULL;
-    struct wr_header *header = (struct wr_header *)(kind->page + (size_t)slot * 8);
+    struct wr_header *header = (struct wr_header *)(void *)(kind->page + slot);
     pool->free = header->state;
     __atomic_store_n(&pool->live, (uint16_t)(pool->live + 1), __ATOMIC_RELAXED);
     return header;
+}
+
+WR_INLINE struct wr_header *wr_kind_pop(struct wr_kind *kind)
+{
+    struct wr_header *header = wr_kind_pop_fresh(kind);
+    return header != NULL ? header : wr_kind_pop_freed(kind);
 }
 
 /** Makes a pool with a free block current; marks it young. False when the system refuses more memory. pre: owner; the

@@ -213,7 +213,7 @@ static WR_NOINLINE void free_unusual(struct wr_typed *pool, struct wr_header *he
 /** Frees a block of the calling thread's. */
 WR_INLINE void free_own(struct wr_typed *pool, struct wr_header *header)
 {
-    unsigned live = pool->live - 1u;
+    uint16_t live = (uint16_t)(pool->live - 1);
     if (wr_likely(live != pool->wake))
         wr_typed_push(pool, header, live);
     else
@@ -260,25 +260,36 @@ WR_INLINE bool meet(struct familiar *familiar, const struct wr_typed *pool, cons
     return true;
 }
 
-/** Has a dead object's references dropped, of which the table tells, if there is room. The last field comes first: so
- *  what the first refers to is next, which is likely to lie behind this object. Returns how many wait then. */
-WR_INLINE ptrdiff_t drop_all(struct wr_burial *burial, ptrdiff_t waiting, const char *object,
-                             const struct familiar *familiar)
+/** The same where there is no room; what is left waits. */
+static WR_NOINLINE ptrdiff_t drop_without_room(struct wr_burial *burial, ptrdiff_t waiting, const char *object,
+                                               const uint16_t *refs, const uint16_t *end)
 {
-    if (wr_likely(waiting <= familiar->most)) {
-        for (const uint16_t *ref = familiar->end; ref > familiar->refs;) {
-            void *other = *(void *const *)(const void *)(object + *--ref);
-            if (other == NULL)
-                continue;
-            __builtin_prefetch(wr_header_of(other));
-            burial->drop[waiting++] = other;
-        }
-        return waiting;
-    }
     burial->waiting = waiting;
-    for (const uint16_t *ref = familiar->end; ref > familiar->refs;)
-        drop(burial, *(void *const *)(const void *)(object + *--ref));
+    while (end > refs)
+        drop(burial, *(void *const *)(const void *)(object + *--end));
     return burial->waiting;
+}
+
+/** Has a dead object's references dropped, of which the table tells. The first field's is the next one, and does not
+ *  wait: what it refers to is likely to lie behind this object. Returns it, or NULL. */
+WR_INLINE void *drop_all(struct wr_burial *burial, ptrdiff_t *waiting, const char *object,
+                         const struct familiar *familiar)
+{
+    if (wr_unlikely(*waiting > familiar->most)) {
+        *waiting = drop_without_room(burial, *waiting, object, familiar->refs, familiar->end);
+        return NULL;
+    }
+    const uint16_t *first = familiar->refs, *ref = familiar->end;
+    if (ref == first)
+        return NULL;
+    while (--ref > first) {
+        void *other = *(void *const *)(const void *)(object + *ref);
+        if (other == NULL)
+            continue;
+        __builtin_prefetch(wr_header_of(other));
+        burial->drop[(*waiting)++] = other;
+    }
+    return *(void *const *)(const void *)(object + *first);
 }
 
 /** Drops all references that wait, and buries what dies by it. */
@@ -287,22 +298,27 @@ static void bury_all(struct wr_burial *burial)
     const struct wr_domain *self = wr_thread.domain;
     struct familiar familiar = {.kind = &wr_kind_none}; /* not NULL, which is that of a page that is free */
     ptrdiff_t waiting = burial->waiting; /* the compiler keeps it in a register; burial->waiting is true in calls */
+    void *next = NULL;                   /* to be dropped before those that wait */
     for (;;) {
-        if (wr_unlikely(waiting == 0)) {
-            burial->waiting = 0;
-            if (burial->linked == NULL)
-                return;
-            bury_unusual(burial, unlink_dead(burial));
-            waiting = burial->waiting;
-            continue;
+        if (next == NULL) {
+            if (wr_unlikely(waiting == 0)) {
+                burial->waiting = 0;
+                if (burial->linked == NULL)
+                    return;
+                bury_unusual(burial, unlink_dead(burial));
+                waiting = burial->waiting;
+                continue;
+            }
+            next = burial->drop[--waiting];
         }
-        struct wr_header *header = wr_header_of(burial->drop[--waiting]);
+        struct wr_header *header = wr_header_of(next);
         uint64_t word = wr_header_word(header);
+        next = NULL;
         if (wr_likely(word == WR_HEADER_LAST)) {
             /* Large objects have a flag in their state, so this one is in a pool. */
             struct wr_typed *pool = wr_hide(wr_typed_of(header));
             if (wr_likely(pool->kind == familiar.kind) || meet(&familiar, pool, self)) {
-                waiting = drop_all(burial, waiting, wr_object_of(header), &familiar);
+                next = drop_all(burial, &waiting, wr_object_of(header), &familiar);
                 free_own(pool, header);
             } else {
                 burial->waiting = waiting;
@@ -540,32 +556,21 @@ bool weir_is_immortal(const void *object) { return wr_count_sort(wr_count(wr_hea
 
 /* ---- making objects ---------------------------------------------------------------------------------------------- */
 
-/** Zeroes the object in a block of `size` bytes, without a call where they are few. */
-WR_INLINE void zero(struct wr_header *header, size_t size)
+/** Makes a header that was popped, and its block, an object: a count of one, and zeros, without a call where they are
+ *  few. */
+WR_INLINE void *make(const struct wr_kind *kind, struct wr_header *header)
 {
     enum { CALL_FROM = 256 };
+    size_t size = kind->size;
     char *at = (char *)(header + 1), *end = (char *)header + size;
-    if (wr_unlikely(size < 32)) {
-        __builtin_memset(at, 0, 8);
-        return;
-    }
-    __builtin_memset(at, 0, 16);
-    __builtin_memset(at + 8, 0, 16);
-    if (wr_unlikely(size >= CALL_FROM)) {
-        memset(at, 0, size - sizeof *header);
-        return;
-    }
-    for (at += 24; at < end; at += 16) {
+    *header = (struct wr_header){1, 0};
+    if (wr_unlikely(size >= CALL_FROM))
+        return memset(at, 0, size - sizeof *header);
+    __builtin_memset(at, 0, 8);
+    for (at += 8; at < end; at += 16) {
         __builtin_memset(at, 0, 16);
         __asm__("" : "+r"(at)); /* or it would be turned into a call */
     }
-}
-
-/** Makes a header that was popped, and its block, an object. */
-WR_INLINE void *make(const struct wr_kind *kind, struct wr_header *header)
-{
-    *header = (struct wr_header){1, 0};
-    zero(header, kind->size);
     return wr_object_of(header);
 }
 
@@ -661,7 +666,10 @@ void *weir_new(const struct weir_type *type)
 {
     struct wr_kind *kind = wr_thread.domain->bucket[wr_type_bucket(type)];
     if (wr_likely(kind->key == wr_key(type))) {
-        struct wr_header *header = wr_kind_pop(kind);
+        struct wr_header *header = wr_kind_pop_fresh(kind);
+        if (wr_likely(header != NULL))
+            return make(kind, header);
+        header = wr_kind_pop_freed(kind);
         if (wr_likely(header != NULL))
             return make(kind, header);
     }
