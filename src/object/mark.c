@@ -225,14 +225,15 @@ bool wr_trace_mark(struct wr_trace *trace, size_t most)
 
 /* ---- sweeps ------------------------------------------------------------------------------------------------------ */
 
-/* Where most lines have grey objects nothing is to be searched for: all lines are gone through, and a reference is one
+/* Where many lines have grey objects nothing is to be searched for: all lines are gone through, and a reference is one
  * bit to be set, at once or, with a sorter, together with others of its region before the sweep gets there. Objects are
  * fetched one by one as others are looked into, so that about as many are under way at any time. Nothing has happened
  * to objects since they were counted, so what is grey is alive. */
 
 enum {
-    RING = 32, /* objects that are fetched before they are looked into */
-    DENSE = 2, /* sweeps, while there are more grey objects than one in so many lines */
+    RING = 32,  /* objects that are fetched before they are looked into */
+    DENSE = 8,  /* sweeps, while there are more grey objects than one in so many lines */
+    FIRST = 64, /* whether they are is asked first when one object in so many lines is done, then ever less often */
 };
 
 /** A sweep over all lines. */
@@ -392,7 +393,7 @@ static bool is_dense(const struct wr_trace *trace)
 
 void wr_trace_mark_all(struct wr_trace *trace)
 {
-    while (wr_trace_mark(trace, trace->lines)) {
+    for (size_t most = trace->lines / FIRST + 1; wr_trace_mark(trace, most); most = wr_min(most * 2, trace->lines)) {
         if (!is_dense(trace))
             continue;
         while (sweep_all(trace) > trace->lines / DENSE)
