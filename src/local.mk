@@ -28,6 +28,8 @@ weir_sources = \
     src/core/geometry.h \
     src/core/heap.c \
     src/core/heap.h \
+    src/core/extent.c \
+    src/core/extent.h \
     src/core/huge.c \
     src/core/huge.h \
     src/core/map.c \

@@ -40,6 +40,7 @@ unit_tests = \
     tests/unit/test_containers \
     tests/unit/test_cpython \
     tests/unit/test_errno \
+    tests/unit/test_extent \
     tests/unit/test_geometry \
     tests/unit/test_gc \
     tests/unit/test_huge \
@@ -78,6 +79,10 @@ endif
 # What the object layer asks for memory is refused on the way.
 tests_unit_test_object_nomem_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=weir_malloc,--wrap=weir_calloc,--wrap=weir_realloc \
     -Wl,--wrap=weir_reallocarray,--wrap=wr_meta_alloc,--wrap=wr_kind_refill,--wrap=wr_os_map
+
+# What is asked of the system is refused by chance.
+tests_unit_test_extent_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=wr_os_map,--wrap=wr_os_unmap,--wrap=wr_os_remap \
+    -Wl,--wrap=wr_os_discard
 
 # What goes back is counted.
 tests_unit_test_never_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=wr_os_map,--wrap=wr_os_unmap,--wrap=wr_os_discard

@@ -95,7 +95,7 @@ struct weir_stats {
     uint64_t arenas;          /**< arenas mapped, number */
     uint64_t huge_blocks;     /**< blocks with a mapping of their own, number */
     uint64_t huge;            /**< their bytes */
-    uint64_t cached;          /**< freed huge mappings kept for reuse; part of slack */
+    uint64_t cached;          /**< what huge blocks left that is resident; part of slack */
     uint64_t heaps;           /**< heaps ever made, number; a heap serves one thread at a time */
     uint64_t heaps_abandoned; /**< of them, heaps whose thread has exited, number */
     uint64_t pools;           /**< pools in use, number */

@@ -18,7 +18,7 @@ enum { WR_ACCOUNT_BATCH = 32, WR_ACCOUNT_UNSEEN = 1024 };
 extern struct wr_account {
     _Alignas(
         WR_CACHE_LINE) _Atomic int64_t used; /* pages of spans and large runs with a live block, or that may have one */
-    _Atomic int64_t slack;                   /* pages free and resident, of arenas and of cached huge mappings */
+    _Atomic int64_t slack;                   /* pages free and resident, of arenas and of warm extents */
     _Atomic int64_t least;                   /* least slack since wr_account_take_least() */
     _Atomic uint64_t huge;                   /* bytes of huge blocks in use */
     _Atomic uint64_t returned, refaulted;    /* bytes given back, and taken again, since the start */

@@ -47,16 +47,13 @@ static struct wr_block look_in_arena(struct wr_arena *arena, const void *address
 struct wr_block wr_block_look(const void *address)
 {
     uintptr_t entry = wr_map_get(address);
-    if (entry == 0)
-        return (struct wr_block){.kind = WR_BLOCK_FOREIGN};
     if ((entry & WR_MAP_ARENA) != 0)
         return look_in_arena((struct wr_arena *)(entry - WR_MAP_ARENA), address);
-    if (entry == WR_MAP_GONE) /* what is mapped there now, if anything, may be somebody else's but for its first byte */
-        return (struct wr_block){.kind = (uintptr_t)address % WR_ARENA_SIZE == 0 ? WR_BLOCK_INVALID : WR_BLOCK_FOREIGN};
-    struct wr_huge *huge = (struct wr_huge *)entry;
-    bool start = huge->start == address;
-    if ((size_t)((const char *)address - (const char *)huge->start) >= huge->size)
-        return (struct wr_block){.kind = WR_BLOCK_FOREIGN}; /* the rest of its last slot may be anybody's */
+    struct wr_extent *huge = wr_extent_at(address);
+    if (huge == NULL) /* what is mapped there now, if anything, may be somebody else's, but for a first byte */
+        return (struct wr_block){
+            .kind = entry == ((uintptr_t)address | WR_MAP_GONE) ? WR_BLOCK_INVALID : WR_BLOCK_FOREIGN};
+    bool start = huge->start == (uintptr_t)address;
     return (struct wr_block){
         .kind = start ? WR_BLOCK_HUGE : WR_BLOCK_INVALID, .size = start ? huge->size : 0, .huge = huge};
 }
@@ -70,7 +67,7 @@ void wr_block_fatal(const struct wr_block *block, const void *address, const cha
                  address, type);
     if (block->huge != NULL)
         wr_fatal("invalid %s of interior pointer %p: it lies inside the block of %zu bytes at %p", verb, address,
-                 block->huge->size, block->huge->start);
+                 block->huge->size, (void *)block->huge->start);
     if (block->span == NULL)
         wr_fatal("invalid %s, likely a double free of %p: a block with a mapping of its own was there, and was freed",
                  verb, address);
@@ -140,7 +137,7 @@ void wr_block_free(struct wr_heap *heap, const struct wr_block *block, void *add
         wr_large_free(address);
         break;
     default:
-        wr_huge_free(block->huge);
+        wr_huge_free(block->huge, address);
     }
     wr_purge_check();
 }
@@ -160,7 +157,7 @@ void *wr_block_resize(const struct wr_block *block, void *address, size_t size)
     default:
         if (size <= WR_LARGE_MAX / 2)
             return NULL;
-        address = wr_huge_resize(block->huge, size);
+        address = wr_huge_resize(block->huge, address, size);
         wr_purge_check();
         return address;
     }

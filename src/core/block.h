@@ -27,7 +27,7 @@ struct wr_block {
     struct wr_arena *arena; /* but for foreign and huge */
     struct wr_span *span;
     struct wr_pool *pool;
-    struct wr_huge *huge;
+    struct wr_extent *huge;
 };
 
 /** Finds out what `address` is. Takes no lock: for a live block of the caller's the answer is stable; for any other

@@ -8,7 +8,7 @@
  *   small   up to a quarter of a page: page-fitted, no block straddles a page
  *   medium  up to half a span: blocks side by side in a span, at most 12.5 % larger than asked
  *   large   up to half an arena: a run of whole pages, from the start of a span
- *   huge    above: a mapping of its own */
+ *   huge    above: an extent of its own, at any page (core/extent.h) */
 #ifndef WR_GEOMETRY_H
 #define WR_GEOMETRY_H
 

@@ -7,9 +7,9 @@
 _Atomic(uintptr_t) *_Atomic wr_map_root[WR_MAP_ROOT];
 _Atomic(uintptr_t) wr_map_known[WR_MAP_KNOWN];
 
-static size_t first_slot(const void *start) { return (uintptr_t)start >> WR_ARENA_SHIFT; }
+static size_t first_slot(const void *start) { return (uintptr_t)start >> WR_MAP_SHIFT; }
 
-static size_t last_slot(const void *start, size_t size) { return ((uintptr_t)start + size - 1) >> WR_ARENA_SHIFT; }
+static size_t last_slot(const void *start, size_t size) { return ((uintptr_t)start + size - 1) >> WR_MAP_SHIFT; }
 
 bool wr_map_prepare(const void *start, size_t size)
 {
@@ -24,7 +24,7 @@ bool wr_map_prepare(const void *start, size_t size)
         if (leaf == NULL)
             return false;
         /* Release: whoever sees the leaf sees its zeros. A leaf that lost the race is kept by nobody; that happens at
-         * most once per 32 GiB of address space. */
+         * most once per 16 GiB of address space. */
         atomic_compare_exchange_strong_explicit(&wr_map_root[i], &none, leaf, memory_order_release,
                                                 memory_order_relaxed);
     }
@@ -39,7 +39,10 @@ void wr_map_set(const void *start, size_t size, uintptr_t entry)
     }
 }
 
-static _Atomic(uintptr_t) *known(const void *arena) { return &wr_map_known[first_slot(arena) & (WR_MAP_KNOWN - 1)]; }
+static _Atomic(uintptr_t) *known(const void *arena)
+{
+    return &wr_map_known[((uintptr_t)arena >> WR_ARENA_SHIFT) & (WR_MAP_KNOWN - 1)];
+}
 
 void wr_map_add_arena(const void *arena)
 {

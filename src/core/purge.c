@@ -12,8 +12,8 @@
 #include "core/purge.h"
 
 #include "base/option.h"
+#include "core/extent.h"
 #include "core/heap.h"
-#include "core/huge.h"
 #include "core/purger.h"
 #include "core/registry.h"
 
@@ -21,7 +21,7 @@ enum {
     BATCH = 256,       /* ranges to one call */
     ARENAS = 32,       /* arenas looked through at a time */
     SPARES = 1,        /* empty arenas kept mapped when slack is over its bound */
-    CUT_PAGES = 256,   /* the least that is cut off a cached mapping: a system call each */
+    CUT_PAGES = 256,   /* the least that is given back of what huge blocks left: a system call each */
     COLD_PAGES = 64,   /* an empty arena with so few resident pages goes at once: its descriptors cost as much */
     BACKOFF_MS = 1000, /* after the system has refused, it is left alone for so long */
 };
@@ -437,14 +437,14 @@ static size_t purge_heads(void)
     return gone << WR_PAGE_SHIFT;
 }
 
-/** Down to `keep` pages of slack: cached mappings, then empty arenas, then pages. `exact`: no mapping that is larger
- *  than what is to go. pre: the purging lock. */
-static size_t purge_to(size_t keep, bool exact)
+/** Down to `keep` pages of slack: what huge blocks left, then empty arenas, then pages. `unmap`: what huge blocks left
+ *  is unmapped. pre: the purging lock. */
+static size_t purge_to(size_t keep, bool unmap)
 {
     struct wr_arena *arena[ARENAS];
     size_t gone = 0, before;
-    while (excess(keep) > 0 &&
-           (before = wr_huge_drop_oldest(exact ? excess(keep) << WR_PAGE_SHIFT : SIZE_MAX) >> WR_PAGE_SHIFT) > 0)
+    while (excess(keep) > 0 && (before = wr_extent_give_back(excess(keep) << WR_PAGE_SHIFT,
+                                                             unmap ? WR_DISCARD_NEVER : how) >> WR_PAGE_SHIFT) > 0)
         gone += before;
     if (excess(keep) > 0)
         gone += wr_arena_reap(keep == 0 ? 0 : SPARES, WR_ARENA_PAGES);
@@ -488,13 +488,13 @@ static bool lock_or_leave(void)
     return true;
 }
 
-/** Down to the bound by cached mappings, as far as they must go, because the next one that is too short is faulted in
+/** Down to the bound by what huge blocks left, as far as it must go, because what the next one lacks is faulted in
  * again; else to three quarters of it, so that pages go in batches. pre: the purging lock. */
 static size_t purge_over(void)
 {
     size_t gone = 0, over, cut;
     while ((over = excess(wr_purge_bound())) > 0 &&
-           (cut = wr_huge_cut_oldest(wr_max(over, CUT_PAGES) << WR_PAGE_SHIFT)) > 0)
+           (cut = wr_extent_give_back(wr_max(over, CUT_PAGES) << WR_PAGE_SHIFT, how)) > 0)
         gone += cut;
     if (is_over())
         return gone + purge_to(wr_purge_bound() / 4 * 3, false);
@@ -563,7 +563,8 @@ size_t wr_purge_to(size_t keep)
         return 0;
     wr_lock(&purging, WR_RANK_PURGE);
     wr_arena_each(look_again, NULL);
-    size_t gone = purge_to(keep, false);
+    size_t gone = purge_to(keep, true);
+    wr_extent_unmap_cold(0);
     gone += purge_heads();
     store(&regret.extra, 0);
     let_go();
@@ -602,7 +603,7 @@ size_t wr_purge_unused(size_t more)
         size_t slack = wr_account_slack(), least = wr_account_take_least();
         learn();
         if (least + more > 0)
-            gone = purge_to(slack - wr_min(slack, least + more), true);
+            gone = purge_to(slack - wr_min(slack, least + more), false);
         look.gone = gone;
         look.waited = 0;
         if (gone > 0)

@@ -5,9 +5,9 @@
  *   purging proves vain (see purge.c);
  *   used + slack <= the most that was ever used, and max(WEIR_SLACK, used) / 8 besides; more while that proves vain
  *
- * Whoever gives the page that breaks it cuts cached huge mappings down, the longest unused first, until the bound holds
- * or none is left; then it purges to three quarters of the bound: empty arenas; then pages, in batches, sparsest arenas
- * first. */
+ * Whoever gives the page that breaks it gives back what huge blocks left, the longest unused first, until the bound
+ * holds or none is left; then it purges to three quarters of the bound: empty arenas; then pages, in batches, sparsest
+ * arenas first. */
 #ifndef WR_PURGE_H
 #define WR_PURGE_H
 

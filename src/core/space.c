@@ -61,16 +61,38 @@ void *wr_space_map(size_t size, size_t align)
     return start;
 }
 
+bool wr_space_map_at(void *start, size_t size)
+{
+    void *got = wr_os_map(start, size);
+    if (got != NULL && got != start) {
+        wr_os_unmap(got, size);
+        return false;
+    }
+    uintptr_t low = atomic_load_explicit(&lowest, memory_order_relaxed);
+    if (got != NULL && (uintptr_t)start < low)
+        atomic_store_explicit(&lowest, (uintptr_t)start, memory_order_relaxed);
+    return got != NULL;
+}
+
+bool wr_space_is_lowest(const void *start)
+{
+    return atomic_load_explicit(&lowest, memory_order_relaxed) == (uintptr_t)start;
+}
+
+bool wr_space_try_unmap(void *start, size_t size)
+{
+    if (!wr_os_unmap(start, size))
+        return false;
+    uintptr_t gone = (uintptr_t)start;
+    atomic_compare_exchange_strong_explicit(&lowest, &gone, gone + size, memory_order_relaxed, memory_order_relaxed);
+    return true;
+}
+
 void wr_space_unmap(void *start, size_t size)
 {
     struct wr_range range = {start, size};
-    if (wr_os_unmap(start, size)) {
-        uintptr_t gone = (uintptr_t)start;
-        atomic_compare_exchange_strong_explicit(&lowest, &gone, gone + size, memory_order_relaxed,
-                                                memory_order_relaxed);
-    } else {
+    if (!wr_space_try_unmap(start, size))
         wr_os_discard(&range, 1, WR_DISCARD_NOW);
-    }
 }
 
 void *wr_space_remap(void *start, size_t size, size_t new_size, size_t align)

@@ -10,6 +10,15 @@
  *  pre: size is a multiple of the page, align a power of two and at least a page. */
 void *wr_space_map(size_t size, size_t align);
 
+/** `size` bytes at `start`, or nothing: false if something is mapped there, or the system refuses. */
+bool wr_space_map_at(void *start, size_t size);
+
+/** Whether nothing was mapped below `start`, as far as is known. */
+bool wr_space_is_lowest(const void *start);
+
+/** Gives the range back. False if the system refuses: then it is as it was. */
+bool wr_space_try_unmap(void *start, size_t size);
+
 /** Gives the range back. Where the system refuses to unmap, the content is discarded and the range stays reserved (and
  *  is lost: it happens only at the limit of the number of mappings). */
 void wr_space_unmap(void *start, size_t size);

@@ -134,9 +134,9 @@ static uint64_t load(_Atomic uint64_t *counter) { return atomic_load_explicit(co
 
 static void fill(struct weir_stats *out, const struct census *census)
 {
-    uint64_t cached = load(&wr_huge_count.cached);
+    uint64_t cached = load(&wr_extent_count.warm);
     *out = (struct weir_stats){
-        .huge_blocks = load(&wr_huge_count.blocks),
+        .huge_blocks = load(&wr_huge_blocks),
         .huge = load(&wr_account.huge),
         .cached = cached,
         .slack = (census->slack_pages << WR_PAGE_SHIFT) + cached,
@@ -155,7 +155,7 @@ static void fill(struct weir_stats *out, const struct census *census)
     out->live = census->live + out->huge;
     out->live_blocks = census->live_blocks + out->huge_blocks;
     out->used = (census->used_pages << WR_PAGE_SHIFT) + out->huge;
-    out->mapped = out->arenas * WR_ARENA_SIZE + out->huge + cached + wr_meta_size();
+    out->mapped = out->arenas * WR_ARENA_SIZE + out->huge + cached + load(&wr_extent_count.cold) + wr_meta_size();
     wr_registry_count(&out->heaps, &out->heaps_abandoned);
     wr_registry_each(add_remote_frees, &out->remote_frees);
 }

@@ -3,6 +3,7 @@
 #include "core/map.h"
 
 #include "core/arena.h"
+#include "core/block.h"
 #include "support.h"
 
 #include <criterion/criterion.h>
@@ -122,7 +123,7 @@ Test(map, blocks_are_entered)
         char *block = weir_malloc(size[i]);
         must(block != NULL, "no memory");
         for (size_t offset = 0; offset < size[i]; offset += wr_max(size[i] / 50, 1))
-            must(wr_map_get(block + offset) != 0, "size %zu, offset %zu", size[i], offset);
+            must(wr_block_look(block + offset).kind != WR_BLOCK_FOREIGN, "size %zu, offset %zu", size[i], offset);
         bool in_arena = size[i] <= WR_LARGE_MAX;
         must(((wr_map_get(block) & WR_MAP_ARENA) != 0) == in_arena, "size %zu: in an arena?", size[i]);
         must(wr_map_is_known(block) == in_arena, "size %zu: known?", size[i]);

@@ -1,0 +1,670 @@
+/* SPDX-License-Identifier: MIT
+ * Which address space of huge blocks is whose; see extent.h for the states.
+ *
+ * All extents but those that move are in one list by address, which new ones mostly enter at its low end, since
+ * mappings are placed downwards. WARM, COLD and FRESH ones are besides in a list each, the newest first. Who makes a
+ * system call for an extent has it in a state that nobody else touches. */
+#include "core/extent.h"
+
+#include "base/option.h"
+#include "core/account.h"
+#include "core/arena.h"
+#include "core/meta.h"
+#include "core/space.h"
+
+enum {
+    REST_PAGES = 16, /* fewer than these are not worth a system call of their own */
+    LOOKED_AT = 64,  /* extents around which a place is looked for where none is long enough by itself */
+};
+
+/* Cold address space that is kept besides as much as there is of the rest. */
+#define COLD_KEPT (4 * WR_ARENA_SIZE)
+
+struct wr_extent_count wr_extent_count;
+
+static struct {
+    struct wr_extent *lowest;                                              /* guarded by: wr_arena_lock, as all here */
+    struct wr_extent *newest[WR_EXTENT_STATES], *oldest[WR_EXTENT_STATES]; /* of WARM, COLD, FRESH */
+    struct wr_extent *spare;                                               /* records of nothing */
+    unsigned spares;
+} book;
+
+static void lock(void) { wr_lock(&wr_arena_lock, WR_RANK_ARENA); }
+static void unlock(void) { wr_unlock(&wr_arena_lock, WR_RANK_ARENA); }
+
+static uintptr_t end_of(const struct wr_extent *extent) { return extent->start + extent->size; }
+
+static bool is_free_state(enum wr_extent_state state)
+{
+    return state == WR_EXTENT_WARM || state == WR_EXTENT_COLD || state == WR_EXTENT_FRESH;
+}
+
+/** The neighbours, if they touch and are free. */
+static struct wr_extent *free_above(const struct wr_extent *extent)
+{
+    struct wr_extent *above = extent->above;
+    return above != NULL && above->start == end_of(extent) && is_free_state(above->state) ? above : NULL;
+}
+static struct wr_extent *free_below(const struct wr_extent *extent)
+{
+    struct wr_extent *below = extent->below;
+    return below != NULL && end_of(below) == extent->start && is_free_state(below->state) ? below : NULL;
+}
+
+/* ---- records; all under the lock ------------------------------------------------------------------------------- */
+
+static void keep_record(struct wr_extent *extent)
+{
+    extent->start = 0;
+    extent->size = 0;
+    extent->older = book.spare;
+    book.spare = extent;
+    book.spares++;
+}
+
+static struct wr_extent *new_record(void)
+{
+    struct wr_extent *extent = book.spare;
+    wr_assert(extent != NULL);
+    book.spare = extent->older;
+    book.spares--;
+    return extent;
+}
+
+/** Takes the lock when there are so many records to spare. False, without it, when there is no memory for them. */
+static bool lock_with_spares(unsigned count)
+{
+    for (;;) {
+        lock();
+        if (book.spares >= count)
+            return true;
+        unlock();
+        struct wr_extent *extent = wr_meta_alloc(sizeof *extent);
+        if (extent == NULL)
+            return false;
+        lock();
+        keep_record(extent);
+        unlock();
+    }
+}
+
+/* ---- lists and counts; all under the lock ---------------------------------------------------------------------- */
+
+static void count(enum wr_extent_state state, int64_t bytes)
+{
+    switch (state) {
+    case WR_EXTENT_LIVE:
+    case WR_EXTENT_MOVING:
+        atomic_fetch_add_explicit(&wr_account.huge, (uint64_t)bytes, memory_order_relaxed);
+        break;
+    case WR_EXTENT_WARM:
+    case WR_EXTENT_GOING:
+        wr_account_add(&wr_account.slack, bytes / (int64_t)WR_PAGE_SIZE);
+        atomic_fetch_add_explicit(&wr_extent_count.warm, (uint64_t)bytes, memory_order_relaxed);
+        break;
+    default:
+        atomic_fetch_add_explicit(&wr_extent_count.cold, (uint64_t)bytes, memory_order_relaxed);
+    }
+}
+
+/** Into the list of its state, right behind `newer`, or as the newest. */
+static void list(struct wr_extent *extent, struct wr_extent *newer)
+{
+    enum wr_extent_state state = extent->state;
+    if (!is_free_state(state))
+        return;
+    extent->newer = newer;
+    extent->older = newer != NULL ? newer->older : book.newest[state];
+    *(newer != NULL ? &newer->older : &book.newest[state]) = extent;
+    *(extent->older != NULL ? &extent->older->newer : &book.oldest[state]) = extent;
+}
+
+static void unlist(struct wr_extent *extent)
+{
+    enum wr_extent_state state = extent->state;
+    if (!is_free_state(state))
+        return;
+    *(extent->newer != NULL ? &extent->newer->older : &book.newest[state]) = extent->older;
+    *(extent->older != NULL ? &extent->older->newer : &book.oldest[state]) = extent->newer;
+}
+
+/** Into the order of addresses, right above `below`, or as the lowest. */
+static void put_above(struct wr_extent *extent, struct wr_extent *below)
+{
+    extent->below = below;
+    extent->above = below != NULL ? below->above : book.lowest;
+    *(below != NULL ? &below->above : &book.lowest) = extent;
+    if (extent->above != NULL)
+        extent->above->below = extent;
+}
+
+/** The extent right below an address, or NULL. */
+static struct wr_extent *last_below(uintptr_t address)
+{
+    struct wr_extent *below = NULL;
+    for (struct wr_extent *next = book.lowest; next != NULL && next->start < address; next = next->above)
+        below = next;
+    return below;
+}
+
+static void take_out_of_order(struct wr_extent *extent)
+{
+    *(extent->below != NULL ? &extent->below->above : &book.lowest) = extent->above;
+    if (extent->above != NULL)
+        extent->above->below = extent->below;
+}
+
+static void set_state(struct wr_extent *extent, enum wr_extent_state state)
+{
+    unlist(extent);
+    count(extent->state, -(int64_t)extent->size);
+    extent->state = state;
+    count(state, (int64_t)extent->size);
+    list(extent, NULL);
+}
+
+/** Other bounds, at the same place in its lists. */
+static void set_bounds(struct wr_extent *extent, uintptr_t start, size_t size)
+{
+    count(extent->state, (int64_t)size - (int64_t)extent->size);
+    extent->start = start;
+    extent->size = size;
+}
+
+/** Takes an extent out of the book, but for its record. */
+static void detach(struct wr_extent *extent)
+{
+    unlist(extent);
+    count(extent->state, -(int64_t)extent->size);
+    take_out_of_order(extent);
+}
+
+/** The extent is no more. */
+static void drop(struct wr_extent *extent)
+{
+    detach(extent);
+    keep_record(extent);
+}
+
+/** Adds an extent right above `below`, in the state and age of `newer`, if that is not NULL. pre: a spare record. */
+static struct wr_extent *add(uintptr_t start, size_t size, enum wr_extent_state state, struct wr_extent *below,
+                             struct wr_extent *newer)
+{
+    struct wr_extent *extent = new_record();
+    *extent = (struct wr_extent){.start = start, .size = size, .state = state};
+    put_above(extent, below);
+    count(state, (int64_t)size);
+    list(extent, newer);
+    return extent;
+}
+
+/** Cuts off what lies above the first `keep` bytes: an extent like this one. pre: a spare record. */
+static struct wr_extent *split(struct wr_extent *extent, size_t keep)
+{
+    uintptr_t start = extent->start + keep;
+    size_t size = extent->size - keep;
+    set_bounds(extent, extent->start, keep);
+    return add(start, size, extent->state, extent, is_free_state(extent->state) ? extent : NULL);
+}
+
+/** Joins a free extent with neighbours in the same state. */
+static void join(struct wr_extent *extent)
+{
+    struct wr_extent *below = free_below(extent), *above = free_above(extent);
+    if (above != NULL && above->state == extent->state) {
+        size_t size = above->size;
+        drop(above);
+        set_bounds(extent, extent->start, extent->size + size);
+    }
+    if (below != NULL && below->state == extent->state) {
+        uintptr_t start = below->start;
+        size_t size = below->size;
+        drop(below);
+        set_bounds(extent, start, extent->size + size);
+    }
+}
+
+static void make_free(struct wr_extent *extent, enum wr_extent_state state)
+{
+    set_state(extent, state);
+    join(extent);
+}
+
+/* ---- the map --------------------------------------------------------------------------------------------------- */
+
+/** The bytes from a block's start whose slots have its entry: all but a part of a slot at its end, if it has more. */
+static size_t entered(const struct wr_extent *extent)
+{
+    uintptr_t whole = wr_round_down(end_of(extent), WR_MAP_SLOT);
+    return whole > extent->start ? whole - extent->start : 1;
+}
+
+static void enter(const struct wr_extent *extent)
+{
+    wr_map_set((void *)extent->start, entered(extent), (uintptr_t)extent);
+}
+
+/** Takes a block out of the map, which remembers where it was. */
+static void remove_from_map(const struct wr_extent *extent)
+{
+    wr_map_set((void *)extent->start, entered(extent), 0);
+    wr_map_set((void *)extent->start, 1, extent->start | WR_MAP_GONE);
+}
+
+/** The block that has the slot of `address`, if it lies in that. A wild address may be looked up at any time: reads
+ *  what others write. */
+static WR_RACY struct wr_extent *entered_at(uintptr_t address, uintptr_t slot)
+{
+    uintptr_t entry = wr_map_get((void *)slot);
+    struct wr_extent *extent = (struct wr_extent *)entry;
+    if (entry == 0 || (entry & (WR_MAP_ARENA | WR_MAP_GONE)) != 0)
+        return NULL;
+    return address - extent->start < extent->size ? extent : NULL;
+}
+
+struct wr_extent *wr_extent_at(const void *address)
+{
+    uintptr_t at = (uintptr_t)address;
+    struct wr_extent *extent = entered_at(at, at);
+    return extent != NULL ? extent : entered_at(at, at - WR_MAP_SLOT);
+}
+
+/* ---- where a block may go -------------------------------------------------------------------------------------- */
+
+/** Neighbours that are free and touch, from `from` to `to`. */
+struct run {
+    uintptr_t from, to;
+    size_t below; /* bytes that it would have besides, were they mapped right below it */
+};
+
+/** A place for a block. */
+struct spot {
+    struct wr_extent *anchor; /* a free extent there, NULL if there is no place */
+    uintptr_t at;
+    size_t warm;    /* bytes of it that are warm */
+    size_t missing; /* bytes of it, its first, that must be mapped */
+    size_t run;     /* bytes of the run that it is cut out of */
+};
+
+static struct run run_around(const struct wr_extent *extent, size_t below)
+{
+    const struct wr_extent *low = extent, *high = extent, *next;
+    while ((next = free_below(low)) != NULL)
+        low = next;
+    while ((next = free_above(high)) != NULL)
+        high = next;
+    bool grows = low == book.lowest && wr_space_is_lowest((void *)low->start) && low->start > 2 * below;
+    return (struct run){low->start, end_of(high), grows ? below : 0};
+}
+
+/** Warm bytes of [from, to), which lies around the extent or beside it in the same run. */
+static size_t warm_in(const struct wr_extent *extent, uintptr_t from, uintptr_t to)
+{
+    const struct wr_extent *first = extent, *next;
+    size_t warm = 0;
+    while (first->start > from && (next = free_below(first)) != NULL)
+        first = next;
+    for (next = first; next != NULL && next->start < to; next = free_above(next)) {
+        uintptr_t low = wr_max(next->start, from), high = wr_min(end_of(next), to);
+        warm += next->state == WR_EXTENT_WARM && low < high ? high - low : 0;
+    }
+    return warm;
+}
+
+static void better(struct spot *spot, const struct spot *other)
+{
+    if (spot->anchor == NULL || other->warm > spot->warm ||
+        (other->warm == spot->warm &&
+         (other->missing < spot->missing || (other->missing == spot->missing && other->run < spot->run))))
+        *spot = *other;
+}
+
+/** Betters the spot, if the block could begin at `at`. */
+static void try_at(struct spot *spot, struct wr_extent *anchor, const struct run *run, uintptr_t at, size_t size)
+{
+    if (at < run->from - run->below || at > run->to || size > run->to - at)
+        return;
+    size_t missing = at < run->from ? run->from - at : 0;
+    better(spot, &(struct spot){anchor, at, warm_in(anchor, at, at + size), missing, run->to - run->from});
+}
+
+/** Betters the spot by what lies around a free extent: the places that begin where it does, and that end where it
+ *  ends, as far as the run allows. One of all these has most that is warm. */
+static void try_around(struct spot *spot, struct wr_extent *extent, size_t size, size_t align, size_t below)
+{
+    struct run run = run_around(extent, below);
+    uintptr_t from = run.from - run.below;
+    if (run.to - from < size)
+        return;
+    uintptr_t first = wr_min(extent->start, run.to - size), last = wr_max(end_of(extent), from + size) - size;
+    try_at(spot, extent, &run, wr_round_up(first, align), size);
+    try_at(spot, extent, &run, wr_round_down(last, align), size);
+}
+
+/** The place for a block: the smallest warm extent that has it; else where most of it is warm, cold address space
+ *  beside it included. Up to `below` bytes may be mapped below the lowest extent for it. */
+static struct spot find(size_t size, size_t align, size_t below)
+{
+    struct spot spot = {.anchor = NULL};
+    for (struct wr_extent *extent = book.newest[WR_EXTENT_WARM]; extent != NULL; extent = extent->older) {
+        uintptr_t at = wr_round_up(extent->start, align);
+        if (at < end_of(extent) && end_of(extent) - at >= size)
+            better(&spot, &(struct spot){extent, at, size, 0, extent->size});
+    }
+    if (spot.anchor != NULL)
+        return spot;
+    static const enum wr_extent_state order[] = {WR_EXTENT_FRESH, WR_EXTENT_WARM, WR_EXTENT_COLD};
+    for (unsigned i = 0; i < WR_COUNT(order); i++) {
+        unsigned left = LOOKED_AT;
+        for (struct wr_extent *extent = book.newest[order[i]]; extent != NULL && left > 0;
+             extent = extent->older, left--)
+            try_around(&spot, extent, size, align, below);
+    }
+    return spot;
+}
+
+/** Takes what lies in [from, to) out of a free extent. */
+static void take_part(struct wr_extent *extent, uintptr_t from, uintptr_t to, struct wr_extent_tally *tally)
+{
+    uintptr_t start = extent->start, end = end_of(extent);
+    from = wr_max(from, start);
+    to = wr_min(to, end);
+    tally->bytes[extent->state] += to - from;
+    if (from > start && to < end)
+        split(extent, to - start);
+    if (from > start)
+        set_bounds(extent, start, from - start);
+    else if (to < end)
+        set_bounds(extent, to, end - to);
+    else
+        drop(extent);
+}
+
+/** Makes [at, at + size) of the run of a free extent a block, which is not in the map yet. pre: two spare records. */
+static struct wr_extent *carve(struct wr_extent *anchor, uintptr_t at, size_t size, struct wr_extent_tally *tally)
+{
+    struct wr_extent *extent = anchor, *next;
+    while (extent->start > at)
+        extent = extent->below;
+    while (end_of(extent) <= at)
+        extent = extent->above;
+    struct wr_extent *below = extent->start < at ? extent : extent->below;
+    for (; extent != NULL && extent->start < at + size; extent = next) {
+        next = extent->above;
+        take_part(extent, at, at + size, tally);
+    }
+    return add(at, size, WR_EXTENT_LIVE, below, NULL);
+}
+
+/* ---- address space from the system ----------------------------------------------------------------------------- */
+
+size_t wr_extent_unit(void)
+{
+    bool huge = wr_options.thp == WR_THP_ALWAYS || (wr_options.thp != WR_THP_NEVER && wr_os_gives_huge());
+    return huge ? WR_MAP_SLOT : WR_PAGE_SIZE;
+}
+
+/** Rules huge pages out for a range where the unit is a page: a program may have asked for them, for a block that it
+ * has freed, and the system would fill up with them what is given back. */
+static void exclude_huge(void *start, size_t size)
+{
+    if (wr_extent_unit() == WR_PAGE_SIZE)
+        wr_os_advise_huge(start, size, false);
+}
+
+/** Makes a range that was mapped an extent. False if there is no memory to know it by; then it is unmapped. */
+static bool add_fresh(void *start, size_t size)
+{
+    exclude_huge(start, size);
+    if (wr_options.thp == WR_THP_ALWAYS)
+        wr_os_advise_huge(start, size, true);
+    if (!wr_map_prepare(start, size) || !lock_with_spares(1)) {
+        wr_space_unmap(start, size);
+        return false;
+    }
+    join(add((uintptr_t)start, size, WR_EXTENT_FRESH, last_below((uintptr_t)start), NULL));
+    unlock();
+    return true;
+}
+
+static bool map(size_t size, size_t align)
+{
+    void *start = wr_space_map(size, align);
+    return start != NULL && add_fresh(start, size);
+}
+
+/* ---- blocks ------------------------------------------------------------------------------------------------------ */
+
+struct wr_extent *wr_extent_take(size_t size, size_t align, struct wr_extent_tally *tally)
+{
+    for (size_t below = size;; below = 0) {
+        if (!lock_with_spares(2))
+            return NULL;
+        struct spot spot = find(size, align, below);
+        if (spot.anchor != NULL && spot.missing == 0) {
+            struct wr_extent *extent = carve(spot.anchor, spot.at, size, tally);
+            enter(extent);
+            unlock();
+            return extent;
+        }
+        unlock();
+        /* What is mapped is anybody's until the next look; as long as others take it there is more to map. */
+        if (spot.anchor != NULL)
+            (void)(wr_space_map_at((void *)spot.at, spot.missing) && add_fresh((void *)spot.at, spot.missing));
+        else if (!map(size, align))
+            return NULL;
+    }
+}
+
+static bool is_live(const struct wr_extent *extent, const void *start)
+{
+    return extent->state == WR_EXTENT_LIVE && extent->start == (uintptr_t)start;
+}
+
+bool wr_extent_is_live(const struct wr_extent *extent, const void *start)
+{
+    lock();
+    bool live = is_live(extent, start);
+    unlock();
+    return live;
+}
+
+bool wr_extent_free(struct wr_extent *extent, const void *start)
+{
+    exclude_huge((void *)start, extent->size);
+    lock();
+    bool was = is_live(extent, start);
+    if (was) {
+        remove_from_map(extent);
+        make_free(extent, WR_EXTENT_WARM);
+    }
+    unlock();
+    return was;
+}
+
+bool wr_extent_shrink(struct wr_extent *extent, size_t size)
+{
+    exclude_huge((void *)(extent->start + size), extent->size - size);
+    if (!lock_with_spares(1))
+        return false;
+    remove_from_map(extent);
+    struct wr_extent *rest = split(extent, size);
+    enter(extent);
+    make_free(rest, WR_EXTENT_WARM);
+    unlock();
+    return true;
+}
+
+/** Makes a block longer by what is free behind it. False if that is too little. */
+static bool grow_in_place(struct wr_extent *extent, size_t size, struct wr_extent_tally *tally)
+{
+    if (!lock_with_spares(2))
+        return false;
+    struct wr_extent *above = free_above(extent);
+    bool fits = above != NULL && run_around(above, 0).to - end_of(extent) >= size - extent->size;
+    if (fits) {
+        remove_from_map(extent);
+        drop(carve(above, end_of(extent), size - extent->size, tally));
+        set_bounds(extent, extent->start, size);
+        enter(extent);
+    }
+    unlock();
+    return fits;
+}
+
+bool wr_extent_grow(struct wr_extent *extent, size_t size, struct wr_extent_tally *tally)
+{
+    if (grow_in_place(extent, size, tally))
+        return true;
+    /* Nobody may look the block up while it moves; its owner is here, so nobody has a right to. */
+    lock();
+    remove_from_map(extent);
+    set_state(extent, WR_EXTENT_MOVING);
+    take_out_of_order(extent);
+    unlock();
+    void *start = wr_space_remap((void *)extent->start, extent->size, size, wr_extent_unit());
+    lock();
+    if (start != NULL) {
+        tally->bytes[WR_EXTENT_FRESH] += size - extent->size;
+        set_bounds(extent, (uintptr_t)start, size);
+    }
+    set_state(extent, WR_EXTENT_LIVE);
+    put_above(extent, last_below(extent->start));
+    enter(extent);
+    unlock();
+    return start != NULL;
+}
+
+/* ---- back to the system ------------------------------------------------------------------------------------------ */
+
+/** The longest extent that is cold or fresh, or NULL. */
+static struct wr_extent *longest_cold(void)
+{
+    struct wr_extent *longest = NULL;
+    for (unsigned i = 0; i < 2; i++)
+        for (struct wr_extent *extent = book.newest[i == 0 ? WR_EXTENT_COLD : WR_EXTENT_FRESH]; extent != NULL;
+             extent = extent->older)
+            if (longest == NULL || extent->size > longest->size)
+                longest = extent;
+    return longest;
+}
+
+/** Unmaps what an extent was that is detached: others may map there before this returns. Where the system refuses it is
+ *  an extent again, in the state that it was in. */
+static bool unmap(struct wr_extent *extent)
+{
+    bool done = wr_space_try_unmap((void *)extent->start, extent->size);
+    lock();
+    if (done) {
+        keep_record(extent);
+    } else {
+        put_above(extent, last_below(extent->start));
+        count(extent->state, (int64_t)extent->size);
+        list(extent, NULL);
+        join(extent);
+    }
+    unlock();
+    return done;
+}
+
+void wr_extent_unmap_cold(size_t keep)
+{
+    struct wr_extent *extent;
+    do {
+        extent = NULL;
+        lock();
+        if (atomic_load_explicit(&wr_extent_count.cold, memory_order_relaxed) > keep)
+            extent = longest_cold();
+        if (extent != NULL)
+            detach(extent);
+        unlock();
+    } while (extent != NULL && unmap(extent));
+}
+
+static size_t cold_that_may_stay(void)
+{
+    return atomic_load_explicit(&wr_account.huge, memory_order_relaxed) +
+           atomic_load_explicit(&wr_extent_count.warm, memory_order_relaxed) + COLD_KEPT;
+}
+
+/** Discards what is in a warm extent that is marked as going. Where the system refuses it is detached. */
+static bool discard(struct wr_extent *extent, enum wr_discard how)
+{
+    struct wr_range range = {(void *)extent->start, extent->size};
+    bool done = wr_os_discard(&range, 1, how) == 1;
+    lock();
+    if (done) {
+        make_free(extent, WR_EXTENT_COLD);
+    } else {
+        set_state(extent, WR_EXTENT_WARM);
+        detach(extent);
+    }
+    unlock();
+    return done;
+}
+
+/** What is to go of the warm extent that was freed longest ago: its last `size` bytes, or all of it. pre: lock. */
+static struct wr_extent *what_goes(size_t size, bool may_split)
+{
+    struct wr_extent *extent = book.oldest[WR_EXTENT_WARM];
+    size_t unit = wr_extent_unit(), rest = wr_max(unit, REST_PAGES * WR_PAGE_SIZE);
+    if (extent == NULL || !may_split || size > extent->size - wr_min(extent->size, rest))
+        return extent;
+    return split(extent, extent->size - wr_round_up(size, unit));
+}
+
+size_t wr_extent_give_back(size_t size, enum wr_discard how)
+{
+    bool may_split = lock_with_spares(1), discards = how != WR_DISCARD_NEVER;
+    if (!may_split)
+        lock();
+    struct wr_extent *extent = what_goes(size, may_split);
+    if (extent != NULL && discards)
+        set_state(extent, WR_EXTENT_GOING);
+    else if (extent != NULL)
+        detach(extent);
+    size = extent != NULL ? extent->size : 0;
+    unlock();
+    if (extent == NULL || !((discards && discard(extent, how)) || unmap(extent)))
+        return 0;
+    wr_account_return(size, true);
+    wr_extent_unmap_cold(cold_that_may_stay());
+    return size;
+}
+
+/* ---- checks ------------------------------------------------------------------------------------------------------ */
+
+/** What is wrong with an extent, NULL if nothing is. pre: lock. */
+static const char *fault_in(const struct wr_extent *extent)
+{
+    const struct wr_extent *above = extent->above;
+    if (extent->size == 0 || extent->start % WR_PAGE_SIZE != 0 || extent->size % WR_PAGE_SIZE != 0)
+        return "bounds";
+    if (above != NULL && (above->below != extent || above->start < end_of(extent)))
+        return "order";
+    if (is_free_state(extent->state) && free_above(extent) != NULL && above->state == extent->state)
+        return "two that are not joined";
+    if (extent->state == WR_EXTENT_LIVE &&
+        (extent->size < WR_MAP_SLOT || wr_extent_at((void *)extent->start) != extent ||
+         wr_extent_at((void *)(end_of(extent) - 1)) != extent))
+        return "map";
+    return NULL;
+}
+
+void wr_extent_check(void)
+{
+    uint64_t warm = 0, cold = 0;
+    lock();
+    for (struct wr_extent *extent = book.lowest; extent != NULL; extent = extent->above) {
+        const char *fault = fault_in(extent);
+        if (fault != NULL)
+            wr_fatal("corrupted extent of %zu bytes at %p: %s", extent->size, (void *)extent->start, fault);
+        bool is_warm = extent->state == WR_EXTENT_WARM || extent->state == WR_EXTENT_GOING;
+        *(is_warm ? &warm : &cold) += extent->state == WR_EXTENT_LIVE ? 0 : extent->size;
+    }
+    if (warm != atomic_load_explicit(&wr_extent_count.warm, memory_order_relaxed) ||
+        cold != atomic_load_explicit(&wr_extent_count.cold, memory_order_relaxed))
+        wr_fatal("extents have %zu bytes free and resident, %zu more free: the count is wrong", (size_t)warm,
+                 (size_t)cold);
+    unlock();
+}
