@@ -328,8 +328,8 @@ static void try_at(struct spot *spot, struct wr_extent *anchor, const struct run
     better(spot, &(struct spot){anchor, at, warm_in(anchor, at, at + size), missing, run->to - run->from});
 }
 
-/** Betters the spot by what lies around a free extent: the places that begin where it does, and that end where it
- *  ends, as far as the run allows. One of all these has most that is warm. */
+/** Betters the spot by what lies around a free extent: the places that end where it does, and that begin where it
+ *  begins, as far as the run allows. One of all these has most that is warm. */
 static void try_around(struct spot *spot, struct wr_extent *extent, size_t size, size_t align, size_t below)
 {
     struct run run = run_around(extent, below);
@@ -337,8 +337,8 @@ static void try_around(struct spot *spot, struct wr_extent *extent, size_t size,
     if (run.to - from < size)
         return;
     uintptr_t first = wr_min(extent->start, run.to - size), last = wr_max(end_of(extent), from + size) - size;
-    try_at(spot, extent, &run, wr_round_up(first, align), size);
     try_at(spot, extent, &run, wr_round_down(last, align), size);
+    try_at(spot, extent, &run, wr_round_up(first, align), size);
 }
 
 /** The place for a block: the smallest warm extent that has it; else where most of it is warm, cold address space
@@ -415,9 +415,8 @@ static void exclude_huge(void *start, size_t size)
 /** Makes a range that was mapped an extent. False if there is no memory to know it by; then it is unmapped. */
 static bool add_fresh(void *start, size_t size)
 {
-    exclude_huge(start, size);
-    if (wr_options.thp == WR_THP_ALWAYS)
-        wr_os_advise_huge(start, size, true);
+    if (wr_options.thp == WR_THP_NEVER || wr_options.thp == WR_THP_ALWAYS)
+        wr_os_advise_huge(start, size, wr_options.thp == WR_THP_ALWAYS);
     if (!wr_map_prepare(start, size) || !lock_with_spares(1)) {
         wr_space_unmap(start, size);
         return false;
@@ -427,10 +426,27 @@ static bool add_fresh(void *start, size_t size)
     return true;
 }
 
+/* What is mapped begins at a multiple of an arena's size where the system allows it, so that arenas touch it, and the
+ * system counts one mapping. */
+
 static bool map(size_t size, size_t align)
 {
-    void *start = wr_space_map(size, align);
+    size_t whole = wr_round_up(size, WR_ARENA_SIZE);
+    void *start = wr_space_map(whole, wr_max(align, WR_ARENA_SIZE));
+    if (start != NULL)
+        return add_fresh(start, whole);
+    start = wr_space_map(size, align);
     return start != NULL && add_fresh(start, size);
+}
+
+/** Maps [from, to), right below the lowest extent, or nothing. */
+static void map_below(uintptr_t from, uintptr_t to)
+{
+    uintptr_t whole = wr_round_down(from, WR_ARENA_SIZE);
+    if (wr_space_map_at((void *)whole, to - whole))
+        (void)add_fresh((void *)whole, to - whole);
+    else if (whole < from && wr_space_map_at((void *)from, to - from))
+        (void)add_fresh((void *)from, to - from);
 }
 
 /* ---- blocks ------------------------------------------------------------------------------------------------------ */
@@ -450,7 +466,7 @@ struct wr_extent *wr_extent_take(size_t size, size_t align, struct wr_extent_tal
         unlock();
         /* What is mapped is anybody's until the next look; as long as others take it there is more to map. */
         if (spot.anchor != NULL)
-            (void)(wr_space_map_at((void *)spot.at, spot.missing) && add_fresh((void *)spot.at, spot.missing));
+            map_below(spot.at, spot.at + spot.missing);
         else if (!map(size, align))
             return NULL;
     }
