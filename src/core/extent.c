@@ -328,8 +328,8 @@ static void try_at(struct spot *spot, struct wr_extent *anchor, const struct run
     better(spot, &(struct spot){anchor, at, warm_in(anchor, at, at + size), missing, run->to - run->from});
 }
 
-/** Betters the spot by what lies around a free extent: the places that end where it does, and that begin where it
- *  begins, as far as the run allows. One of all these has most that is warm. */
+/** Betters the spot by what lies around a free extent: the places that begin where it does, and that end where it
+ *  ends, as far as the run allows. One of all these has most that is warm. */
 static void try_around(struct spot *spot, struct wr_extent *extent, size_t size, size_t align, size_t below)
 {
     struct run run = run_around(extent, below);
@@ -337,8 +337,8 @@ static void try_around(struct spot *spot, struct wr_extent *extent, size_t size,
     if (run.to - from < size)
         return;
     uintptr_t first = wr_min(extent->start, run.to - size), last = wr_max(end_of(extent), from + size) - size;
-    try_at(spot, extent, &run, wr_round_down(last, align), size);
     try_at(spot, extent, &run, wr_round_up(first, align), size);
+    try_at(spot, extent, &run, wr_round_down(last, align), size);
 }
 
 /** The place for a block: the smallest warm extent that has it; else where most of it is warm, cold address space
@@ -619,14 +619,19 @@ static bool discard(struct wr_extent *extent, enum wr_discard how)
     return done;
 }
 
-/** What is to go of the warm extent that was freed longest ago: its last `size` bytes, or all of it. pre: lock. */
+/** What is to go of the warm extent that was freed longest ago: `size` bytes of it, at an end that lies beside cold
+ *  ones, if it has one, else its last; or all of it. What stays is still the oldest. pre: lock. */
 static struct wr_extent *what_goes(size_t size, bool may_split)
 {
     struct wr_extent *extent = book.oldest[WR_EXTENT_WARM];
     size_t unit = wr_extent_unit(), rest = wr_max(unit, REST_PAGES * WR_PAGE_SIZE);
     if (extent == NULL || !may_split || size > extent->size - wr_min(extent->size, rest))
         return extent;
-    return split(extent, extent->size - wr_round_up(size, unit));
+    size = wr_round_up(size, unit);
+    if (free_above(extent) != NULL || free_below(extent) == NULL)
+        return split(extent, extent->size - size);
+    split(extent, size);
+    return extent;
 }
 
 size_t wr_extent_give_back(size_t size, enum wr_discard how)

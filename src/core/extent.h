@@ -72,7 +72,7 @@ bool wr_extent_shrink(struct wr_extent *extent, size_t size);
  *  stays as it was. pre: as for wr_extent_shrink(). */
 bool wr_extent_grow(struct wr_extent *extent, size_t size, struct wr_extent_tally *tally);
 
-/** Gives back the last `size` bytes of the WARM extent that was freed longest ago, or all of it where little would be
+/** Gives back `size` bytes at an end of the WARM extent that was freed longest ago, or all of it where little would be
  *  left; `how`: WR_DISCARD_NEVER for unmapping. Unmaps what is cold beyond what may stay. Returns the bytes that went;
  *  0 if there is nothing, or the system refuses. pre: no lock is held. */
 size_t wr_extent_give_back(size_t size, enum wr_discard how);

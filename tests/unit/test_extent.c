@@ -490,7 +490,7 @@ Test(extent, blocks_share_a_slot)
     freed(extent[1]);
     for (size_t at = 0; at < size[1]; at += WR_PAGE_SIZE / 2) {
         must(wr_extent_at((char *)start + at) == NULL, "offset %zu", at);
-        must((wr_map_get((char *)start + at) == (start | at | WR_MAP_GONE)) == (at == 0), "offset %zu", at);
+        must((wr_map_get((char *)start + at) == ((start + at) | WR_MAP_GONE)) == (at == 0), "offset %zu", at);
     }
     must(wr_extent_at((void *)(start - 1)) == extent[0] && wr_extent_at((void *)(start + size[1])) == extent[2],
          "neighbours are not found");
