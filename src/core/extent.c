@@ -337,8 +337,10 @@ static void try_around(struct spot *spot, struct wr_extent *extent, size_t size,
     if (run.to - from < size)
         return;
     uintptr_t first = wr_min(extent->start, run.to - size), last = wr_max(end_of(extent), from + size) - size;
-    try_at(spot, extent, &run, wr_round_up(first, align), size);
-    try_at(spot, extent, &run, wr_round_down(last, align), size);
+    first = wr_round_up(first, align), last = wr_round_down(last, align);
+    bool fresh = extent->state == WR_EXTENT_FRESH; /* what is left is the lowest then, and grows with the next */
+    try_at(spot, extent, &run, fresh ? last : first, size);
+    try_at(spot, extent, &run, fresh ? first : last, size);
 }
 
 /** The place for a block: the smallest warm extent that has it; else where most of it is warm, cold address space
@@ -404,8 +406,8 @@ size_t wr_extent_unit(void)
     return huge ? WR_MAP_SLOT : WR_PAGE_SIZE;
 }
 
-/** Rules huge pages out for a range where the unit is a page: a program may have asked for them, for a block that it
- * has freed, and the system would fill up with them what is given back. */
+/** Rules huge pages out for a range, where the unit is a page: a program may have asked for them, for a block that it
+ *  has freed, and the system would fill up with them what is given back. */
 static void exclude_huge(void *start, size_t size)
 {
     if (wr_extent_unit() == WR_PAGE_SIZE)
@@ -487,7 +489,6 @@ bool wr_extent_is_live(const struct wr_extent *extent, const void *start)
 
 bool wr_extent_free(struct wr_extent *extent, const void *start)
 {
-    exclude_huge((void *)start, extent->size);
     lock();
     bool was = is_live(extent, start);
     if (was) {
@@ -500,7 +501,6 @@ bool wr_extent_free(struct wr_extent *extent, const void *start)
 
 bool wr_extent_shrink(struct wr_extent *extent, size_t size)
 {
-    exclude_huge((void *)(extent->start + size), extent->size - size);
     if (!lock_with_spares(1))
         return false;
     remove_from_map(extent);
@@ -539,6 +539,10 @@ bool wr_extent_grow(struct wr_extent *extent, size_t size, struct wr_extent_tall
     take_out_of_order(extent);
     unlock();
     void *start = wr_space_remap((void *)extent->start, extent->size, size, wr_extent_unit());
+    if (start == NULL) { /* the system moves no two mappings at once, as a part that was cold is one of its own */
+        exclude_huge((void *)extent->start, extent->size);
+        start = wr_space_remap((void *)extent->start, extent->size, size, wr_extent_unit());
+    }
     lock();
     if (start != NULL) {
         tally->bytes[WR_EXTENT_FRESH] += size - extent->size;
@@ -607,6 +611,7 @@ static size_t cold_that_may_stay(void)
 static bool discard(struct wr_extent *extent, enum wr_discard how)
 {
     struct wr_range range = {(void *)extent->start, extent->size};
+    exclude_huge(range.start, range.size);
     bool done = wr_os_discard(&range, 1, how) == 1;
     lock();
     if (done) {

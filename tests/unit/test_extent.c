@@ -421,6 +421,8 @@ Test(extent, what_is_cold_makes_warm_ones_longer)
     must(unit_filled((void *)start, 0, 6 * WR_MAP_SLOT, 1) == UNIT_INTACT, "what was warm is not what it was");
     must(!wr_purge_zeroes() || unit_zeroed((void *)(start + 6 * WR_MAP_SLOT), 3 * WR_MAP_SLOT) == UNIT_INTACT,
          "what was cold is not zero");
+    must(wr_extent_grow(whole, 30 * WR_MAP_SLOT, &tally), "a block that has cold parts does not grow");
+    must(unit_filled((void *)whole->start, 0, 6 * WR_MAP_SLOT, 1) == UNIT_INTACT, "grown, it is not what it was");
     freed(whole);
 }
 
