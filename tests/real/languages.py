@@ -78,7 +78,8 @@ def ruby(side):
 
 
 def lua_program():
-    names = [name for name in ("lua", "lua5.4", "lua5.3", "luajit") if shutil.which(name)]
+    # "lua" comes last: it is an alternative, and may be a program that only speaks Lua too.
+    names = [name for name in ("lua5.4", "lua5.3", "luajit", "lua") if shutil.which(name)]
     if not names:
         raise Skip("lua not installed")
     return names[0]

@@ -225,6 +225,17 @@ static size_t statm(unsigned index)
 size_t unit_mapped(void) { return statm(0); }
 size_t unit_resident(void) { return statm(1); }
 
+size_t unit_mappings(void)
+{
+    FILE *file = fopen("/proc/self/maps", "re");
+    size_t count = 0;
+    must(file != NULL, "/proc/self/maps cannot be read");
+    for (int c; (c = getc(file)) != EOF;)
+        count += c == '\n';
+    fclose(file);
+    return count;
+}
+
 void unit_pages_add(struct unit_pages *set, const void *block, size_t size)
 {
     uintptr_t first = (uintptr_t)block / unit_page_size();

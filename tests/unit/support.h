@@ -96,6 +96,9 @@ void unit_no_purger(void);
 size_t unit_mapped(void);
 size_t unit_resident(void);
 
+/** Mappings of the process. */
+size_t unit_mappings(void);
+
 /** A set of pages, by address. Zero it to begin; add blocks; then seal it before counting. */
 struct unit_pages {
     uintptr_t *pages; /* page numbers; sorted and unique once sealed */

@@ -248,30 +248,18 @@ static void empty(void)
          (unsigned long long)atomic_load(&wr_extent_count.cold));
 }
 
-/** Mappings of the process. */
-static size_t mappings(void)
-{
-    FILE *file = fopen("/proc/self/maps", "re");
-    size_t count = 0;
-    must(file != NULL, "/proc/self/maps cannot be read");
-    for (int c; (c = getc(file)) != EOF;)
-        count += c == '\n';
-    fclose(file);
-    return count;
-}
-
 /** All steps by chance, each checked; the number of mappings stays near that of blocks. */
 static void run_checked(size_t steps)
 {
     static struct model model;
     model.rng.state = unit_seed();
     int64_t other_slack = atomic_load(&wr_account.slack);
-    size_t before = mappings();
+    size_t before = unit_mappings();
     for (size_t i = 0; i < steps; i++) {
         step(&model);
         must_be_counted(&model, other_slack);
         if (i % 100 == 0 && atomic_load(&refuse_one_in) == 0 && !UNIT_SANITIZED)
-            must(mappings() <= before + 10 * HELD, "%zu mappings, were %zu", mappings(), before);
+            must(unit_mappings() <= before + 10 * HELD, "%zu mappings, were %zu", unit_mappings(), before);
     }
     drop_all(&model);
     must_be_counted(&model, other_slack);

@@ -21,18 +21,6 @@ static void set_up(void) { weir_free(weir_malloc(1)); } /* starts the library */
 TestSuite(space, .init = set_up);
 TestSuite(meta, .init = set_up);
 
-/** Mappings of the process. */
-static size_t mappings(void)
-{
-    FILE *file = fopen("/proc/self/maps", "re");
-    size_t count = 0;
-    must(file != NULL, "/proc/self/maps cannot be read");
-    for (int c; (c = getc(file)) != EOF;)
-        count += c == '\n';
-    fclose(file);
-    return count;
-}
-
 static size_t resident_in(const void *start, size_t size)
 {
     struct unit_pages pages = {0};
@@ -77,14 +65,14 @@ Test(space, neighbours_merge)
     char *start[COUNT];
     if (UNIT_SANITIZED)
         cr_skip_test("a sanitizer maps memory of its own beside each mapping");
-    size_t before = mappings();
+    size_t before = unit_mappings();
     for (unsigned i = 0; i < COUNT; i++)
         start[i] = mapped(WR_ARENA_SIZE, WR_ARENA_SIZE);
-    size_t after = mappings();
+    size_t after = unit_mappings();
     must(after <= before + 4, "%zu mappings more for %d", after - before, (int)COUNT);
     for (unsigned i = 0; i < COUNT; i++)
         wr_space_unmap(start[i], WR_ARENA_SIZE);
-    must(mappings() <= before + 4, "%zu mappings more when all are gone", mappings() - before);
+    must(unit_mappings() <= before + 4, "%zu mappings more when all are gone", unit_mappings() - before);
 }
 
 /** Where the place below the last mapping is taken and the limit leaves room for one mapping, but not for a longer one
