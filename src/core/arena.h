@@ -52,7 +52,7 @@ struct wr_pool {
 struct wr_span {
     _Alignas(WR_CACHE_LINE) struct wr_heap
         *_Atomic heap;             /* whose lock guards this span; NULL: the arena lock. Written under both */
-    struct wr_span *next, *prev;   /* in that list */
+    struct wr_span *next, *prev;   /* in the list that `list` tells */
     uint64_t blocks;               /* medium: free blocks, a bit each. object: address of the kind (core/typed.h) */
     uint16_t free, resident, busy; /* pages, a bit each: see above */
     uint16_t returned;             /* pages not resident because they were given back; for the figures */
@@ -60,7 +60,7 @@ struct wr_span {
     uint16_t young, frozen;        /* object: pools that received blocks since the collector was there; that shall
                                       not */
     uint8_t kind;                  /* enum wr_span_kind */
-    uint8_t class;                 /* medium */
+    uint8_t class;                 /* medium, object */
     uint8_t list;                  /* which of the lists of its heap, or kind of objects, it is in */
     uint8_t first;                 /* large: index of the run's first span */
     uint8_t taken;                 /* medium: blocks in use, those that `blocks` lacks */
@@ -150,6 +150,12 @@ WR_INLINE struct wr_pool *wr_arena_pool(const void *inside)
 /** Index of a descriptor in its arena. */
 WR_INLINE unsigned wr_span_index(const struct wr_span *span) { return (unsigned)(span - wr_arena_of(span)->span); }
 WR_INLINE unsigned wr_pool_index(const struct wr_pool *pool) { return (unsigned)(pool - wr_arena_of(pool)->pool); }
+
+/** A bit for the pool's page in the fields of its span. */
+WR_INLINE uint16_t wr_pool_bit(const struct wr_pool *pool)
+{
+    return (uint16_t)(1u << (wr_pool_index(pool) % WR_SPAN_PAGES));
+}
 
 /** First byte of the memory that a descriptor describes. */
 WR_INLINE char *wr_span_start(const struct wr_span *span)

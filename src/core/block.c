@@ -7,20 +7,13 @@
 
 const char *(*wr_block_namer)(const void *address, size_t *usable);
 
-/** The class of the blocks where an address is. Of a page that is just changing hands it may be any. */
-static unsigned class_at(const struct wr_span *span, const struct wr_pool *pool)
-{
-    unsigned class = span->kind == WR_SPAN_SMALL ? pool->class : span->class;
-    return class < wr_geometry.classes ? class : 0;
-}
-
 static struct wr_block look_in_arena(struct wr_arena *arena, const void *address)
 {
     unsigned page = wr_arena_page(address);
     struct wr_span *span = &arena->span[page / WR_SPAN_PAGES];
     struct wr_block block = {.arena = arena, .span = span, .pool = &arena->pool[page]};
     size_t offset = (size_t)((const char *)address - wr_span_start(span));
-    block.class = class_at(span, block.pool);
+    block.class = span->kind == WR_SPAN_SMALL ? wr_pool_class_unsure(block.pool) : span->class;
     const struct wr_class *class = &wr_geometry.class[block.class];
     bool exact;
     switch (span->kind) {

@@ -310,7 +310,7 @@ static void release(struct wr_heap *heap, struct wr_pool *pool)
     wr_poolset_remove(&heap->waiting[pool->class], pool);
     heap->class_pools[pool->class]--;
     heap->small_pools--;
-    wr_heap_give_page(heap, span, (uint16_t)(1u << (wr_pool_index(pool) % WR_SPAN_PAGES)));
+    wr_heap_give_page(heap, span, wr_pool_bit(pool));
     relist(heap, span);
 }
 

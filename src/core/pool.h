@@ -88,6 +88,12 @@ WR_INLINE void wr_pool_set_place(struct wr_pool *pool, uint32_t place)
     pool->place_low = (uint16_t)place;
 }
 WR_INLINE const struct wr_class *wr_pool_class(const struct wr_pool *pool) { return &wr_geometry.class[pool->class]; }
+/** The number of the pool's class; of a page that may just be changing hands it may be any. */
+WR_INLINE unsigned wr_pool_class_unsure(const struct wr_pool *pool)
+{
+    unsigned class = pool->class;
+    return class < wr_geometry.classes ? class : 0;
+}
 
 /** Whether a block of the pool starts at `address`, which lies in its page. */
 WR_INLINE bool wr_pool_is_block(const struct wr_pool *pool, const void *address)

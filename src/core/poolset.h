@@ -10,8 +10,8 @@
 #include "core/pool.h"
 
 enum {
-    WR_POOLSET_FIRST = 16,    /* places of the first chunk; each has four times as many as the one before */
-    WR_POOLSET_CHUNKS = 11,   /* enough for the most */
+    WR_POOLSET_FIRST = 16,     /* places of the first chunk; each has four times as many as the one before */
+    WR_POOLSET_CHUNKS = 11,    /* enough for the most */
     WR_POOLSET_MOST = 0xffffff /* places; a descriptor has three bytes for one. That is 64 GiB of pools of 4 KiB */
 };
 

@@ -53,7 +53,7 @@ bool wr_purge_zeroes(void) { return zeroes; }
  * not.
  *
  * What was learnt of small drops says nothing of a large one: where less than half is left of the least that those
- * cycles had in use, of two in a row the one that had more, they are over, and the widening does not count. In a
+ * cycles had in use, of those of one proof the one that had more, they are over, and the widening does not count. In a
  * process with threads the second such cycle is proof enough, for when it falls idle the purger narrows the bound. A
  * single-threaded one has nobody to do that; there it takes three of the last few that left nearly as much in use each,
  * or many, and the widening is never more than a few times what is in use, so that it goes with the blocks when a loop
@@ -86,7 +86,7 @@ static struct {
     _Atomic size_t demand;                  /* most pages used lately; relaxed */
     _Atomic size_t crest;                   /* most pages used since a second last passed; relaxed */
     _Atomic size_t trough;                  /* least pages used since the window began; relaxed */
-    _Atomic size_t proven;                  /* the least trough that two cycles in a row have had; relaxed */
+    _Atomic size_t proven;                  /* the least that a proof has had in use: see is_proven(); relaxed */
 } regret;
 
 /* Of the room for slack beside the most that was ever used: see room(). */

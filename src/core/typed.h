@@ -100,11 +100,7 @@ WR_INLINE struct wr_span *wr_typed_span(const struct wr_typed *pool)
     return wr_pool_span((const struct wr_pool *)pool);
 }
 
-/** A bit for the pool's page in the fields of its span. */
-WR_INLINE uint16_t wr_typed_bit(const struct wr_typed *pool)
-{
-    return (uint16_t)(1u << (wr_pool_index((const struct wr_pool *)pool) % WR_SPAN_PAGES));
-}
+WR_INLINE uint16_t wr_typed_bit(const struct wr_typed *pool) { return wr_pool_bit((const struct wr_pool *)pool); }
 
 WR_INLINE unsigned wr_typed_slot(const struct wr_header *header)
 {

@@ -38,7 +38,7 @@ static WR_RACY void count_small(struct census *census, struct wr_span *span)
         struct wr_pool *pool = wr_span_pool(span, wr_bits_first(left));
         unsigned live = wr_pool_live(pool);
         unsigned remote = wr_remote_count(atomic_load_explicit(&pool->remote, memory_order_relaxed));
-        unsigned class = pool->class < wr_geometry.classes ? pool->class : 0; /* it may just be changing hands */
+        unsigned class = wr_pool_class_unsure(pool);
         census->class[class].blocks += live > remote ? live - remote : 0;
         census->class[class].pages++;
         census->pools++;
