@@ -234,6 +234,7 @@ test_files = \
     tests/preload/reports.c \
     tests/preload/sandbox.c \
     tests/preload/seccomp.h \
+    tests/preload/service.c \
     tests/preload/signal_loop.c \
     tests/preload/sizes.c \
     tests/preload/symbols.c \

@@ -166,12 +166,26 @@ bool wr_os_gives_huge(void)
     return gives;
 }
 
+/* Not by mincore(): what systemd lets a service call (@system-service) has files and all that malloc needs, and not
+ * that, and whoever calls what is not in it is killed. */
 bool wr_os_look_resident(void *start, size_t size, unsigned char *pages)
 {
-    int saved = errno;
-    bool done = mincore(start, size, pages) == 0;
+    enum { AT_A_TIME = 64 };
+    static const uint64_t present = UINT64_C(3) << 62; /* in memory, or swapped out */
+    uint64_t entry[AT_A_TIME];
+    size_t page = wr_os_page_size(), first = (uintptr_t)start / page, count = size / page, at = 0;
+    int saved = errno, fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    while (fd >= 0 && at < count) {
+        size_t bytes = wr_min(count - at, AT_A_TIME) * sizeof entry[0];
+        if (pread(fd, entry, bytes, (off_t)((first + at) * sizeof entry[0])) != (ssize_t)bytes)
+            break;
+        for (size_t i = 0; i < bytes / sizeof entry[0]; i++)
+            pages[at++] = (entry[i] & present) != 0;
+    }
+    if (fd >= 0)
+        close(fd);
     errno = saved;
-    return done;
+    return at == count;
 }
 
 bool wr_os_discard_zeroes(void)

@@ -291,6 +291,8 @@ def _():
 
 for error in ("eperm", "enosys"):
     simple(f"a sandbox that denies with {error.upper()}", "sandbox", error)
+for thp in ("system", "auto", "always"):
+    simple(f"a sandbox that kills, as systemd's for services, WEIR_THP={thp}", "service", env={"WEIR_THP": thp})
 
 
 @case("under qemu's user-mode emulation")

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Makes system calls fail from now on, in this process and all that it starts. */
+ * Makes system calls fail, or kill, from now on, in this process and all that it starts. */
 #ifndef SECCOMP_H
 #define SECCOMP_H
 
@@ -18,6 +18,14 @@
 #define SYS_clone3 435
 #endif
 
+static void put_on(struct sock_filter *filter, unsigned short length)
+{
+    struct sock_fprog program = {.len = length, .filter = filter};
+
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+        SKIP_CASE("no seccomp filters here");
+}
+
 /** Each of `count` calls gives `error` and does nothing. Skips the case where the kernel refuses. */
 CASE_UNUSED static void forbid(const int *calls, unsigned count, int error)
 {
@@ -31,9 +39,23 @@ CASE_UNUSED static void forbid(const int *calls, unsigned count, int error)
         filter[length++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error);
     }
     filter[length++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-    struct sock_fprog program = {.len = length, .filter = filter};
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
-        SKIP_CASE("no seccomp filters here");
+    put_on(filter, length);
+}
+
+/** Any but these `count` calls kills the process. Skips the case where the kernel refuses. */
+CASE_UNUSED static void allow_only(const int *calls, unsigned count)
+{
+    struct sock_filter filter[256];
+    unsigned short length = 0;
+
+    CHECK(count < 120);
+    filter[length++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
+    for (unsigned i = 0; i < count; i++) {
+        filter[length++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)calls[i], 0, 1);
+        filter[length++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+    }
+    filter[length++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
+    put_on(filter, length);
 }
 
 #endif

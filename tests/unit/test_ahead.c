@@ -39,7 +39,7 @@ static char *fill(unsigned pages)
 static unsigned slack_of(const struct wr_span *span)
 {
     unsigned char page[WR_SPAN_PAGES];
-    must(wr_os_look_resident(wr_span_start(span), WR_SPAN_SIZE, page), "no mincore");
+    must(wr_os_look_resident(wr_span_start(span), WR_SPAN_SIZE, page), "no pagemap");
     for (unsigned i = 0; i < WR_SPAN_PAGES; i++)
         must((page[i] & 1) == (span->resident >> i & 1), "page %u: resident %d", i, page[i] & 1);
     must(span->busy == 0, "busy: %x", span->busy);

@@ -548,7 +548,7 @@ static void compare_arena(struct wr_arena *arena, void *arg WR_UNUSED)
 {
     static unsigned char page[WR_ARENA_PAGES * 16]; /* Weir's pages may be of several of the system's */
     size_t each = WR_PAGE_SIZE / unit_page_size();
-    must(wr_os_look_resident(arena, WR_ARENA_SIZE, page), "no mincore");
+    must(wr_os_look_resident(arena, WR_ARENA_SIZE, page), "no pagemap");
     for (unsigned i = WR_SPAN_PAGES; i < WR_ARENA_PAGES; i++) {
         struct wr_span *span = &arena->span[i / WR_SPAN_PAGES];
         uint16_t bit = (uint16_t)(1u << i % WR_SPAN_PAGES);
