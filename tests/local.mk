@@ -82,7 +82,7 @@ tests_unit_test_object_nomem_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=weir_malloc,--wr
 
 # What is asked of the system is refused by chance.
 tests_unit_test_extent_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=wr_os_map,--wrap=wr_os_unmap,--wrap=wr_os_remap \
-    -Wl,--wrap=wr_os_discard
+    -Wl,--wrap=wr_os_discard,--wrap=wr_os_huge,--wrap=wr_os_advise_huge,--wrap=wr_os_now_ns
 
 # What goes back is counted.
 tests_unit_test_never_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=wr_os_map,--wrap=wr_os_unmap,--wrap=wr_os_discard

@@ -44,8 +44,8 @@ static const struct option {
     {"WEIR_STATS", WORD, &wr_options.stats, "0|1|json", "0",
      "write statistics to standard error at exit, as text or JSON; counts every call, so the program runs slower"},
     {"WEIR_STRICT", WORD, &wr_options.strict, "0|1", "0", "1: freeing a pointer that Weir never gave is fatal"},
-    {"WEIR_THP", WORD, &wr_options.thp, "system|auto|never|always", "system",
-     "huge pages: where the system gives them unasked and slack has room; asked for where slack has room; not; always"},
+    {"WEIR_THP", WORD, &wr_options.thp, "system|auto|never|always", "auto",
+     "huge pages: where the system gives them unasked; and asked for where large blocks come again; not; always"},
     {"WEIR_VERBOSE", WORD, &wr_options.verbose, "0|1", "0",
      "1: say at start that Weir is active and how, and why memory was refused"},
 };

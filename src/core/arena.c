@@ -169,9 +169,8 @@ static bool wants_huge(void)
         return false;
     switch (wr_options.thp) {
     case WR_THP_SYSTEM:
-        return has_room() && wr_os_gives_huge();
     case WR_THP_AUTO:
-        return has_room();
+        return has_room() && wr_os_huge() == WR_HUGE_UNASKED;
     default:
         return wr_options.thp == WR_THP_ALWAYS;
     }
@@ -220,7 +219,7 @@ bool wr_arena_grow(void)
         return false;
     }
     bool huge = wants_huge();
-    if (!huge || wr_options.thp != WR_THP_SYSTEM)
+    if (!huge || wr_options.thp == WR_THP_ALWAYS)
         wr_os_advise_huge(arena, WR_ARENA_SIZE, huge); /* before the first touch */
     arena_init(arena);
     if (huge)

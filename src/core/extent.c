@@ -204,7 +204,9 @@ static struct wr_extent *split(struct wr_extent *extent, size_t keep)
     uintptr_t start = extent->start + keep;
     size_t size = extent->size - keep;
     set_bounds(extent, extent->start, keep);
-    return add(start, size, extent->state, extent, is_free_state(extent->state) ? extent : NULL);
+    struct wr_extent *rest = add(start, size, extent->state, extent, is_free_state(extent->state) ? extent : NULL);
+    rest->huge = extent->huge;
+    return rest;
 }
 
 /** Joins a free extent with neighbours in the same state. */
@@ -213,12 +215,14 @@ static void join(struct wr_extent *extent)
     struct wr_extent *below = free_below(extent), *above = free_above(extent);
     if (above != NULL && above->state == extent->state) {
         size_t size = above->size;
+        extent->huge |= above->huge;
         drop(above);
         set_bounds(extent, extent->start, extent->size + size);
     }
     if (below != NULL && below->state == extent->state) {
         uintptr_t start = below->start;
         size_t size = below->size;
+        extent->huge |= below->huge;
         drop(below);
         set_bounds(extent, start, extent->size + size);
     }
@@ -390,19 +394,23 @@ static struct wr_extent *carve(struct wr_extent *anchor, uintptr_t at, size_t si
         extent = extent->below;
     while (end_of(extent) <= at)
         extent = extent->above;
-    struct wr_extent *below = extent->start < at ? extent : extent->below;
+    struct wr_extent *below = extent->start < at ? extent : extent->below, *made;
+    bool huge = false;
     for (; extent != NULL && extent->start < at + size; extent = next) {
         next = extent->above;
+        huge |= extent->huge;
         take_part(extent, at, at + size, tally);
     }
-    return add(at, size, WR_EXTENT_LIVE, below, NULL);
+    made = add(at, size, WR_EXTENT_LIVE, below, NULL);
+    made->huge = huge;
+    return made;
 }
 
 /* ---- address space from the system ----------------------------------------------------------------------------- */
 
 size_t wr_extent_unit(void)
 {
-    bool huge = wr_options.thp == WR_THP_ALWAYS || (wr_options.thp != WR_THP_NEVER && wr_os_gives_huge());
+    bool huge = wr_options.thp == WR_THP_ALWAYS || (wr_options.thp != WR_THP_NEVER && wr_os_huge() == WR_HUGE_UNASKED);
     return huge ? WR_MAP_SLOT : WR_PAGE_SIZE;
 }
 
@@ -451,6 +459,104 @@ static void map_below(uintptr_t from, uintptr_t to)
         (void)add_fresh((void *)from, to - from);
 }
 
+/* ---- huge pages -------------------------------------------------------------------------------------------------- */
+
+/* Pages that come again cost less as huge ones: a tenth of the time. But all of a huge page is resident from its first
+ * touch on, and nobody knows what a program will touch of a block. So with WEIR_THP=auto only blocks made of memory
+ * that has been given back have them, and only while what goes back is found to have been touched, nearly all of it:
+ * each byte that was is credit for some bytes to come, and what was not ends all credit. Extents with huge pages prove
+ * nothing, so a part of the blocks shows again and again what the program touches of them.
+ *
+ * A block gets its huge pages when it is taken, one by one, and no more when one takes longer than small ones would: a
+ * system that is short of them moves pages about first, and a virtual machine's host may have to find memory for what
+ * was long free. That puts the next trial off, each time for longer. Afterwards huge pages are ruled out there, so that
+ * the system does not fill up what goes back. Very long blocks have none: several threads may want to touch them. */
+enum {
+    HUGE_PAGE = 2 * 1024 * 1024,
+    BLOCK_MOST = 32 * HUGE_PAGE,
+    LOOKED_INTO = HUGE_PAGE / 2, /* bytes that are worth a look */
+    UNTOUCHED_SHARE = 8,         /* of what is looked at, that may be untouched */
+    CREDIT_SHARE = 8,            /* times what was touched */
+    CREDIT_MOST = 1 << 30,       /* bytes; with half of it nobody looks for more */
+    PAUSE = 16,                  /* extents that go unseen after one that was not touched */
+    PAUSE_MOST = 1024,
+    SLOW_NS = 1000 * 1000, /* for one: 512 small pages take as long */
+};
+
+static struct {
+    _Atomic size_t bytes; /* written under the arena lock; relaxed */
+    unsigned pause;       /* extents that go unseen from now on; guarded by: arena lock */
+    unsigned put_off;     /* the pause after the last trial that was slow; guarded by: arena lock */
+} credit;
+
+static bool may_ask(void)
+{
+    return wr_options.thp == WR_THP_AUTO && WR_PAGE_SIZE == 4096 && wr_os_huge() == WR_HUGE_ASKED;
+}
+
+static size_t credit_bytes(void) { return atomic_load_explicit(&credit.bytes, memory_order_relaxed); }
+static void set_credit(size_t bytes) { atomic_store_explicit(&credit.bytes, bytes, memory_order_relaxed); }
+
+static bool pauses(void)
+{
+    lock();
+    bool paused = credit.pause > 0;
+    credit.pause -= paused;
+    unlock();
+    return paused;
+}
+
+/** Looks at how much of an extent that is about to go was touched. */
+static void prove(const struct wr_extent *extent)
+{
+    unsigned looked, untouched;
+    if (extent->size < LOOKED_INTO || extent->huge || credit_bytes() > CREDIT_MOST / 2 || !may_ask() || pauses() ||
+        !wr_os_sample_untouched((void *)extent->start, extent->size, &looked, &untouched))
+        return;
+    bool touched = untouched <= looked / UNTOUCHED_SHARE;
+    size_t more = touched ? wr_min(extent->size, CREDIT_MOST / CREDIT_SHARE) * CREDIT_SHARE : 0;
+    lock();
+    set_credit(touched ? wr_min(credit_bytes() + more, (size_t)CREDIT_MOST) : 0);
+    credit.pause = touched ? 0 : PAUSE;
+    unlock();
+}
+
+/** Whether a block that was just made shall have huge pages; uses up the credit. pre: lock. */
+static bool spend(struct wr_extent *extent, const struct wr_extent_tally *tally)
+{
+    size_t bytes = tally->bytes[WR_EXTENT_COLD] + tally->bytes[WR_EXTENT_FRESH], left = credit_bytes();
+    if (bytes < HUGE_PAGE || bytes > left || extent->size > BLOCK_MOST)
+        return false;
+    set_credit(left - bytes);
+    extent->huge = true;
+    return true;
+}
+
+static bool populate_one(void *start)
+{
+    uint64_t before = wr_os_now_ns();
+    return wr_os_populate(start, HUGE_PAGE) && wr_os_now_ns() - before < SLOW_NS;
+}
+
+/** Has huge pages back a block where they lie in it as a whole. */
+static void make_huge(const struct wr_extent *extent)
+{
+    uintptr_t from = wr_round_up(extent->start, HUGE_PAGE), to = wr_round_down(end_of(extent), HUGE_PAGE), at = from;
+    if (from >= to || !wr_os_advise_huge((void *)from, to - from, true))
+        return;
+    while (at < to && populate_one((void *)at))
+        at += HUGE_PAGE;
+    bool slow = at < to;
+    wr_os_advise_huge((void *)from, to - from, false);
+    lock();
+    credit.put_off = slow ? wr_min(wr_max(credit.put_off * 2, (unsigned)PAUSE), (unsigned)PAUSE_MOST) : 0;
+    if (slow) {
+        set_credit(0);
+        credit.pause = credit.put_off;
+    }
+    unlock();
+}
+
 /* ---- blocks ------------------------------------------------------------------------------------------------------ */
 
 struct wr_extent *wr_extent_take(size_t size, size_t align, struct wr_extent_tally *tally)
@@ -462,7 +568,10 @@ struct wr_extent *wr_extent_take(size_t size, size_t align, struct wr_extent_tal
         if (spot.anchor != NULL && spot.missing == 0) {
             struct wr_extent *extent = carve(spot.anchor, spot.at, size, tally);
             enter(extent);
+            bool huge = spend(extent, tally);
             unlock();
+            if (huge)
+                make_huge(extent);
             return extent;
         }
         unlock();
@@ -520,7 +629,9 @@ static bool grow_in_place(struct wr_extent *extent, size_t size, struct wr_exten
     bool fits = above != NULL && run_around(above, 0).to - end_of(extent) >= size - extent->size;
     if (fits) {
         remove_from_map(extent);
-        drop(carve(above, end_of(extent), size - extent->size, tally));
+        struct wr_extent *part = carve(above, end_of(extent), size - extent->size, tally);
+        extent->huge |= part->huge;
+        drop(part);
         set_bounds(extent, extent->start, size);
         enter(extent);
     }
@@ -611,10 +722,12 @@ static size_t cold_that_may_stay(void)
 static bool discard(struct wr_extent *extent, enum wr_discard how)
 {
     struct wr_range range = {(void *)extent->start, extent->size};
+    prove(extent);
     exclude_huge(range.start, range.size);
     bool done = wr_os_discard(&range, 1, how) == 1;
     lock();
     if (done) {
+        extent->huge = false;
         make_free(extent, WR_EXTENT_COLD);
     } else {
         set_state(extent, WR_EXTENT_WARM);

@@ -149,43 +149,79 @@ bool wr_os_advise_huge(void *start, size_t size, bool huge)
     return error == 0;
 }
 
-bool wr_os_gives_huge(void)
+enum wr_huge wr_os_huge(void)
 {
-    enum { UNKNOWN, YES, NO };
-    static _Atomic int known; /* relaxed: two that ask at once get the same answer */
+    enum { UNKNOWN = -1 };
+    static _Atomic int known = UNKNOWN; /* relaxed: two that ask at once get the same answer */
     char buf[64] = "";
-    if (atomic_load_explicit(&known, memory_order_relaxed) != UNKNOWN)
-        return atomic_load_explicit(&known, memory_order_relaxed) == YES;
+    int huge = atomic_load_explicit(&known, memory_order_relaxed);
+    if (huge != UNKNOWN)
+        return (enum wr_huge)huge;
     int saved = errno, fd = open("/sys/kernel/mm/transparent_hugepage/enabled", O_RDONLY | O_CLOEXEC);
     ssize_t n = fd >= 0 ? read(fd, buf, sizeof buf - 1) : 0;
     if (fd >= 0)
         close(fd);
     errno = saved;
-    bool gives = n <= 0 || strstr(buf, "[always]") != NULL;
-    atomic_store_explicit(&known, gives ? YES : NO, memory_order_relaxed);
-    return gives;
+    huge = n <= 0 || strstr(buf, "[always]") != NULL ? WR_HUGE_UNASKED
+           : strstr(buf, "[madvise]") != NULL        ? WR_HUGE_ASKED
+                                                     : WR_HUGE_NONE;
+    atomic_store_explicit(&known, huge, memory_order_relaxed);
+    return (enum wr_huge)huge;
 }
+
+/* What the kernel says of a page in /proc/self/pagemap. */
+#define PAGE_PRESENT (UINT64_C(3) << 62) /* in memory, or swapped out */
+#define PAGE_OWN (UINT64_C(1) << 56)     /* this process's alone: not the page of zeroes that a mere reader gets */
+
+/** The entries of `count` pages from `page` on. */
+static bool read_pagemap(int fd, uintptr_t page, uint64_t *entry, size_t count)
+{
+    size_t bytes = count * sizeof entry[0];
+    return pread(fd, entry, bytes, (off_t)(page * sizeof entry[0])) == (ssize_t)bytes;
+}
+
+static int open_pagemap(void) { return open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC); }
 
 /* Not by mincore(): what systemd lets a service call (@system-service) has files and all that malloc needs, and not
  * that, and whoever calls what is not in it is killed. */
 bool wr_os_look_resident(void *start, size_t size, unsigned char *pages)
 {
     enum { AT_A_TIME = 64 };
-    static const uint64_t present = UINT64_C(3) << 62; /* in memory, or swapped out */
     uint64_t entry[AT_A_TIME];
     size_t page = wr_os_page_size(), first = (uintptr_t)start / page, count = size / page, at = 0;
-    int saved = errno, fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    int saved = errno, fd = open_pagemap();
     while (fd >= 0 && at < count) {
-        size_t bytes = wr_min(count - at, AT_A_TIME) * sizeof entry[0];
-        if (pread(fd, entry, bytes, (off_t)((first + at) * sizeof entry[0])) != (ssize_t)bytes)
+        size_t n = wr_min(count - at, AT_A_TIME);
+        if (!read_pagemap(fd, first + at, entry, n))
             break;
-        for (size_t i = 0; i < bytes / sizeof entry[0]; i++)
-            pages[at++] = (entry[i] & present) != 0;
+        for (size_t i = 0; i < n; i++)
+            pages[at++] = (entry[i] & PAGE_PRESENT) != 0;
     }
     if (fd >= 0)
         close(fd);
     errno = saved;
     return at == count;
+}
+
+bool wr_os_sample_untouched(void *start, size_t size, unsigned *looked, unsigned *untouched)
+{
+    enum { AT_A_TIME = 32, EVERY = 256, PLACES_MOST = 8 };
+    uint64_t entry[AT_A_TIME];
+    size_t page = wr_os_page_size(), first = (uintptr_t)start / page, room = size / page - AT_A_TIME;
+    size_t places = wr_min(size / page / EVERY + 1, PLACES_MOST), place = 0;
+    int saved = errno, fd = open_pagemap();
+    *looked = *untouched = 0;
+    for (; fd >= 0 && place < places; place++) {
+        if (!read_pagemap(fd, first + room * (place + 1) / (places + 1), entry, AT_A_TIME))
+            break;
+        for (size_t i = 0; i < AT_A_TIME; i++)
+            *untouched += (entry[i] & PAGE_PRESENT) == 0 || (entry[i] & PAGE_OWN) == 0;
+        *looked += AT_A_TIME;
+    }
+    if (fd >= 0)
+        close(fd);
+    errno = saved;
+    return place == places;
 }
 
 bool wr_os_discard_zeroes(void)

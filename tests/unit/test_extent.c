@@ -3,6 +3,7 @@
  * for in which order, by how many threads, and whatever the system refuses. */
 #include "core/extent.h"
 
+#include "base/option.h"
 #include "core/account.h"
 #include "core/arena.h"
 #include "core/purge.h"
@@ -62,9 +63,45 @@ size_t __wrap_wr_os_discard(struct wr_range *range, size_t count, enum wr_discar
     return refuses() ? 0 : __real_wr_os_discard(range, count, how);
 }
 
+/* ---- huge pages as the test has them --------------------------------------------------------------------------- */
+
+static bool setting_known; /* else the system's */
+static enum wr_huge setting;
+
+/* By how much the clock goes on each time that somebody looks. */
+static uint64_t tick_ns, clock_ns;
+
+uint64_t __wrap_wr_os_now_ns(void);
+uint64_t __wrap_wr_os_now_ns(void) { return clock_ns += tick_ns; }
+
+/* Ranges that huge pages were asked for, since the test last looked; and ruled out. */
+static struct {
+    unsigned count, ruled_out;
+    uintptr_t from, to; /* of the last one */
+} asked;
+
+enum wr_huge __real_wr_os_huge(void);
+enum wr_huge __wrap_wr_os_huge(void);
+bool __real_wr_os_advise_huge(void *start, size_t size, bool huge);
+bool __wrap_wr_os_advise_huge(void *start, size_t size, bool huge);
+
+enum wr_huge __wrap_wr_os_huge(void) { return setting_known ? setting : __real_wr_os_huge(); }
+
+bool __wrap_wr_os_advise_huge(void *start, size_t size, bool huge)
+{
+    if (setting_known && huge) {
+        asked.count++;
+        asked.from = (uintptr_t)start;
+        asked.to = (uintptr_t)start + size;
+    } else if (setting_known) {
+        asked.ruled_out++;
+    }
+    return __real_wr_os_advise_huge(start, size, huge);
+}
+
 /* ---- a model --------------------------------------------------------------------------------------------------- */
 
-enum { HELD = 24, STAMPS = 8, STAMP = 64 };
+enum { HELD = 24, STAMPS = 8, STAMP = 64, HUGE = 2 * 1024 * 1024 };
 
 struct held {
     struct wr_extent *extent;
@@ -484,4 +521,106 @@ Test(extent, blocks_share_a_slot)
     }
     must(wr_extent_at((void *)(start - 1)) == extent[0] && wr_extent_at((void *)(start + size[1])) == extent[2],
          "neighbours are not found");
+}
+
+/* ---- huge pages ------------------------------------------------------------------------------------------------ */
+
+enum touch { TOUCH_ALL, TOUCH_FEW, TOUCH_READ };
+
+/** Takes a block, touches it, frees it, gives it back; returns whether huge pages were asked for, and checks where. */
+static bool cycle(size_t size, enum touch touch)
+{
+    struct wr_extent_tally tally = {{0}};
+    asked.count = asked.ruled_out = 0;
+    struct wr_extent *block = taken(size, &tally);
+    bool huge = asked.count > 0;
+    must(tally.bytes[WR_EXTENT_WARM] == 0, "%zu bytes were warm", tally.bytes[WR_EXTENT_WARM]);
+    must(asked.count <= 1, "asked %u times", asked.count);
+    must(!huge || (asked.from >= block->start && asked.to <= block->start + block->size && asked.from % HUGE == 0 &&
+                   asked.to % HUGE == 0 && asked.to - asked.from + 2 * HUGE > block->size),
+         "asked from %#zx to %#zx, the block is %zu bytes at %#zx", (size_t)asked.from, (size_t)asked.to, size,
+         (size_t)block->start);
+    for (size_t at = 0; at < size; at += touch == TOUCH_FEW ? 16 * WR_PAGE_SIZE : WR_PAGE_SIZE)
+        if (touch == TOUCH_READ)
+            (void)*(volatile char *)(block->start + at);
+        else
+            *(volatile char *)(block->start + at) = 0;
+    freed(block);
+    while (wr_extent_give_back(size, WR_DISCARD_NOW) > 0)
+        ;
+    must(!huge || asked.ruled_out > 0, "not ruled out where it went back");
+    wr_extent_check();
+    return huge;
+}
+
+static unsigned cycles(unsigned count, size_t size, enum touch touch)
+{
+    unsigned huge = 0;
+    for (unsigned i = 0; i < count; i++)
+        huge += cycle(size, touch);
+    return huge;
+}
+
+static void set_huge(enum wr_huge system, int thp)
+{
+    if (WR_PAGE_SIZE != 4096)
+        cr_skip_test("huge pages are of another size");
+    setting_known = true;
+    setting = system;
+    wr_options.thp = thp;
+}
+
+/** What was touched is proof for what comes after; now and then one block is without them, for more proof. */
+Test(extent, touched_memory_that_comes_again_is_huge)
+{
+    set_huge(WR_HUGE_ASKED, WR_THP_AUTO);
+    must(!cycle(9 * HUGE + 5 * WR_PAGE_SIZE, TOUCH_ALL), "huge at first sight");
+    unsigned huge = cycles(26, 9 * HUGE + 5 * WR_PAGE_SIZE, TOUCH_ALL);
+    must(huge >= 20 && huge < 26, "%u of 26 blocks have huge pages", huge);
+}
+
+Test(extent, memory_that_is_hardly_touched_is_not_huge)
+{
+    set_huge(WR_HUGE_ASKED, WR_THP_AUTO);
+    must(cycles(40, 8 * HUGE, TOUCH_FEW) == 0, "huge");
+}
+
+/** A page that was only read is the system's page of zeroes. */
+Test(extent, memory_that_is_only_read_is_not_huge)
+{
+    set_huge(WR_HUGE_ASKED, WR_THP_AUTO);
+    must(cycles(40, 8 * HUGE, TOUCH_READ) == 0, "huge");
+}
+
+/** A program that touches less of its blocks than it did gets small pages again. */
+Test(extent, huge_pages_end_with_what_proved_them)
+{
+    set_huge(WR_HUGE_ASKED, WR_THP_AUTO);
+    cycles(3, 8 * HUGE, TOUCH_ALL);
+    unsigned huge = cycles(20, 8 * HUGE, TOUCH_FEW);
+    must(huge > 0 && huge < 10, "%u of 20 blocks have huge pages", huge);
+    must(cycles(20, 8 * HUGE, TOUCH_FEW) == 0, "huge, long after");
+}
+
+/** Where the system takes long for them, they are tried less and less. */
+Test(extent, huge_pages_that_take_long_are_put_off)
+{
+    set_huge(WR_HUGE_ASKED, WR_THP_AUTO);
+    tick_ns = 5 * 1000 * 1000;
+    unsigned first = cycles(100, 2 * HUGE, TOUCH_ALL), second = cycles(200, 2 * HUGE, TOUCH_ALL);
+    must(first > 1 && second < first && second > 0, "tried for %u of 100, then for %u of 200", first, second);
+    tick_ns = 0;
+    must(cycles(600, 2 * HUGE, TOUCH_ALL) > 50, "not tried any more when they are quick again");
+}
+
+Test(extent, huge_pages_are_asked_for_only_where_that_is_of_use)
+{
+    static const struct {
+        enum wr_huge system;
+        int thp;
+    } other[] = {{WR_HUGE_NONE, WR_THP_AUTO}, {WR_HUGE_ASKED, WR_THP_SYSTEM}, {WR_HUGE_ASKED, WR_THP_NEVER}};
+    for (size_t i = 0; i < WR_COUNT(other); i++) {
+        set_huge(other[i].system, other[i].thp);
+        must(cycles(4, 8 * HUGE, TOUCH_ALL) == 0, "huge, case %zu", i);
+    }
 }
