@@ -3,7 +3,6 @@
 #include "core/geometry.h"
 
 #include "base/assert.h"
-#include "base/bits.h"
 
 struct wr_geometry wr_geometry;
 
@@ -95,12 +94,4 @@ void wr_geometry_init(size_t page_size)
             if (wr_geometry.class[c].size % ((size_t)1 << a) == 0)
                 next = c;
     }
-}
-
-int wr_geometry_aligned_class(size_t size, size_t align)
-{
-    if (size > WR_MEDIUM_MAX || align > WR_MEDIUM_MAX)
-        return -1;
-    unsigned c = wr_geometry.aligned_class[wr_bits_first(align)][wr_geometry_class(wr_max(size, align))];
-    return c < wr_geometry.classes ? (int)c : -1;
 }

@@ -13,6 +13,7 @@
 #define WR_GEOMETRY_H
 
 #include "base/base.h"
+#include "base/bits.h"
 
 /* The page is 4 KiB on these; elsewhere it is asked for at start. A build may force another, larger, for tests. */
 #if defined(WR_PAGE_SHIFT_FORCED)
@@ -97,7 +98,14 @@ WR_INLINE unsigned wr_geometry_class(size_t size)
 }
 
 /** The class for `size` aligned to `align`, or -1 if it takes a large block. pre: align is a power of two. */
-int wr_geometry_aligned_class(size_t size, size_t align);
+WR_INLINE int wr_geometry_aligned_class(size_t size, size_t align)
+{
+    size_t least = wr_max(size, align);
+    if (least > WR_MEDIUM_MAX)
+        return -1;
+    unsigned c = wr_geometry.aligned_class[wr_bits_first(align)][wr_geometry_class(least)];
+    return c < wr_geometry.classes ? (int)c : -1;
+}
 
 /** Which block of its pool lies at `offset` bytes from the pool's start; *exact tells whether that is its first byte.
  */

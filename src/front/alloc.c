@@ -188,33 +188,34 @@ void *weir_malloc(size_t size) { return wr_fast_malloc(size); }
 
 void *weir_calloc(size_t count, size_t size) { return wr_fast_calloc(count, size); }
 
-/** pre: alignment is a power of two. */
-static void *alloc_aligned(size_t alignment, size_t size)
+/** A block from this thread's stash that is so aligned, or NULL. pre: alignment is a power of two. */
+WR_INLINE void *unstash_aligned(size_t alignment, size_t size)
 {
-    if (alignment <= WR_MIN_ALIGN)
-        return wr_fast_malloc(size);
-    int class = wr_self->special ? -1 : wr_geometry_aligned_class(size, alignment);
-    void *block = class >= 0 ? unstash((unsigned)class) : NULL;
-    return block != NULL ? block : alloc(size, alignment, false);
+    int class = wr_geometry_aligned_class(size, alignment);
+    return class >= 0 ? unstash((unsigned)class) : NULL;
 }
 
 void *weir_aligned_alloc(size_t alignment, size_t size)
 {
-    if (!wr_is_pow2(alignment)) {
+    if (wr_unlikely(!wr_is_pow2(alignment))) {
         errno = EINVAL;
         return NULL;
     }
-    return alloc_aligned(alignment, size);
+    void *block = unstash_aligned(alignment, size);
+    return block != NULL ? block : alloc(size, alignment, false);
 }
 
 int weir_posix_memalign(void **out, size_t alignment, size_t size)
 {
-    if (!wr_is_pow2(alignment) || alignment % sizeof(void *) != 0)
+    if (wr_unlikely(!wr_is_pow2(alignment) || alignment % sizeof(void *) != 0))
         return EINVAL;
-    int saved = errno;
-    void *block = alloc_aligned(alignment, size);
-    errno = saved;
-    if (block == NULL)
+    void *block = unstash_aligned(alignment, size);
+    if (wr_unlikely(block == NULL)) {
+        int saved = errno;
+        block = alloc(size, alignment, false);
+        errno = saved;
+    }
+    if (wr_unlikely(block == NULL))
         return ENOMEM;
     *out = block;
     return 0;
