@@ -891,11 +891,13 @@ static void *block_at(const struct wr_span *span, unsigned index)
 }
 
 /** Blocks of the span that cost no page, but for `index`: for the stack of its class, so that the next allocations need
- *  no lock. pre: lock; owner. */
+ *  no lock; none while the stacks are half full, for then each would make another go that may be wanted as soon. pre:
+ *  lock; owner. */
 static uint64_t choose_stock(struct wr_heap *heap, const struct wr_span *span, unsigned index)
 {
     const struct wr_class *class = &wr_geometry.class[span->class];
-    if (heap->special || wr_stack_depth(wr_heap_stack(heap, span->class)) > 0)
+    size_t most = atomic_load_explicit(&heap->stack_limit, memory_order_relaxed);
+    if (heap->special || wr_stack_depth(wr_heap_stack(heap, span->class)) > 0 || heap->stack_bytes > most / 2)
         return 0;
     uint64_t ready = warm_blocks(span) & ~(UINT64_C(1) << index), chosen = 0;
     for (unsigned left = class->stash - 1u; ready != 0 && left > 0 && !stacks_are_full(heap, class->size); left--) {
