@@ -231,6 +231,7 @@ test_files = \
     tests/preload/plugin.c \
     tests/preload/privileged.c \
     tests/preload/purger.c \
+    tests/preload/realloc_zero.c \
     tests/preload/reports.c \
     tests/preload/sandbox.c \
     tests/preload/seccomp.h \

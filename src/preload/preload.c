@@ -35,6 +35,21 @@ struct mallinfo __libc_mallinfo(void);
 
 /* ---- blocks ---------------------------------------------------------------------------------------------------- */
 
+/* The C library's realloc frees a block that is to have no bytes. Programs free so, and ask for no more than that. */
+
+static void *resize(void *block, size_t size)
+{
+    if (wr_likely(size != 0 || block == NULL))
+        return weir_realloc(block, size);
+    wr_fast_free(block);
+    return NULL;
+}
+
+static void *resize_array(void *block, size_t count, size_t size)
+{
+    return count == 0 || size == 0 ? resize(block, 0) : weir_reallocarray(block, count, size);
+}
+
 WR_EXPORT void *malloc(size_t size)
 {
     return wr_fast_malloc(size);
@@ -52,12 +67,12 @@ WR_EXPORT void *calloc(size_t count, size_t size)
 
 WR_EXPORT void *realloc(void *block, size_t size)
 {
-    return weir_realloc(block, size);
+    return resize(block, size);
 }
 
 WR_EXPORT void *reallocarray(void *block, size_t count, size_t size)
 {
-    return weir_reallocarray(block, count, size);
+    return resize_array(block, count, size);
 }
 
 WR_EXPORT void free_sized(void *block, size_t size)
@@ -154,12 +169,12 @@ WR_EXPORT void *__libc_calloc(size_t count, size_t size)
 
 WR_EXPORT void *__libc_realloc(void *block, size_t size)
 {
-    return weir_realloc(block, size);
+    return resize(block, size);
 }
 
 WR_EXPORT void *__libc_reallocarray(void *block, size_t count, size_t size)
 {
-    return weir_reallocarray(block, count, size);
+    return resize_array(block, count, size);
 }
 
 WR_EXPORT void *__libc_memalign(size_t alignment, size_t size)

@@ -218,6 +218,7 @@ def _():
 
 simple("malloc_usable_size is constant and writable", "usable", weir=True)
 simple("sizes at the edges; POSIX's errors", "sizes", weir=True)
+simple("realloc to no bytes frees", "realloc_zero")
 simple("every power-of-two alignment", "alignments", weir=True)
 simple("calloc gives zeroes", "zeroed")
 simple("free keeps errno, with failing munmap and madvise", "free_errno")

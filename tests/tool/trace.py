@@ -103,7 +103,24 @@ done, path = trace(calls, flags=["-a", "weir"], name="weir.trace", env={"WEIR_VE
 info = about(path)
 check(info["about"]["allocator"] == os.path.realpath(LIBRARY), "--allocator weir records on Weir", info, done.stderr)
 check("warning" not in done.stderr, "which has nothing to warn of", done.stderr)
-check(info["calls"] == 28 and info["live_at_end"] == 70013, "where realloc(block, 0) gives a block", info)
+check(info["calls"] == 27 and info["live_at_end"] == 70013, "where realloc(block, 0) frees, as glibc's does", info)
+giver = program(
+    "giver.so",
+    """
+#include <stddef.h>
+void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t);
+void __libc_free(void *);
+void *malloc(size_t size) { return __libc_malloc(size); }
+void *calloc(size_t count, size_t size) { return __libc_calloc(count, size); }
+void *realloc(void *block, size_t size) { return __libc_realloc(block, size > 0 ? size : 1); }
+void free(void *block) { __libc_free(block); }
+""",
+    "-shared",
+    "-fPIC",
+)
+done, path = trace(calls, flags=["-a", giver], name="giver.trace")
+info = about(path)
+check(info["calls"] == 28 and info["live_at_end"] == 70013, "where realloc(block, 0) gives a block", info, done.stderr)
 done, path = trace(calls, flags=["-a", "glibc"], name="glibc.trace", env={"LD_PRELOAD": LIBRARY})
 info = about(path)
 check("libc.so" in info["about"]["allocator"], "--allocator glibc records on glibc, whatever is preloaded", info)
