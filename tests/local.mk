@@ -192,6 +192,7 @@ test_files = \
     tests/preload/alignments.c \
     tests/preload/at_exit.c \
     tests/preload/bad_alloc.cc \
+    tests/preload/cancel.c \
     tests/preload/case.h \
     tests/preload/children.c \
     tests/preload/clock.c \
@@ -221,6 +222,7 @@ test_files = \
     tests/preload/loop.c \
     tests/preload/main_exits.c \
     tests/preload/map_limit.c \
+    tests/preload/no_files.c \
     tests/preload/no_runtime.c \
     tests/preload/one_heap.c \
     tests/preload/only_frees.c \
@@ -238,6 +240,7 @@ test_files = \
     tests/preload/service.c \
     tests/preload/signal_loop.c \
     tests/preload/sizes.c \
+    tests/preload/split.c \
     tests/preload/symbols.c \
     tests/preload/thread_ends.c \
     tests/preload/thread_first.c \

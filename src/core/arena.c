@@ -158,14 +158,12 @@ static void arena_init(struct wr_arena *arena)
  * must have room. Before its first page goes back the arena is excluded from huge pages for good. All other arenas are
  * excluded when they are mapped, so a small program has none. */
 
-enum { HUGE_SHIFT = 21 };
-
 /** Whether slack may grow by an arena: an eighth of what is used, and never the fixed part of the bound. */
 static bool has_room(void) { return (wr_account_slack() << WR_PAGE_SHIFT) + WR_ARENA_SIZE <= wr_account_used() / 8; }
 
 static bool wants_huge(void)
 {
-    if (WR_ARENA_SIZE % ((size_t)1 << HUGE_SHIFT) != 0 || WR_PAGE_SIZE != 4096)
+    if (WR_ARENA_SIZE % WR_HUGE_PAGE != 0 || WR_PAGE_SIZE != 4096)
         return false;
     switch (wr_options.thp) {
     case WR_THP_SYSTEM:
@@ -193,17 +191,29 @@ static unsigned note_resident(struct wr_arena *arena, const unsigned char *pages
     return count;
 }
 
+void wr_arena_split_huge(struct wr_arena *arena)
+{
+    for (size_t at = 0; at < WR_ARENA_SIZE; at += WR_HUGE_PAGE)
+        wr_os_split_huge((char *)arena + at);
+}
+
 /** Has huge pages back a fresh arena, as far as there are some. Nobody else knows the arena yet. */
 static void make_huge(struct wr_arena *arena)
 {
     unsigned char pages[1024] = {0};
     _Static_assert(WR_ARENA_PAGES <= sizeof pages, "a byte for each page");
-    for (size_t at = 0; at < WR_ARENA_SIZE; at += (size_t)1 << HUGE_SHIFT)
+    for (size_t at = 0; at < WR_ARENA_SIZE; at += WR_HUGE_PAGE)
         *(volatile char *)((char *)arena + at) = 0;
-    unsigned count = wr_os_look_resident(arena, WR_ARENA_SIZE, pages) ? note_resident(arena, pages) : 0;
+    bool known = wr_os_look_resident(arena, WR_ARENA_SIZE, pages);
+    unsigned count = known ? note_resident(arena, pages) : 0;
     arena->huge = count == WR_ARENA_PAGES - WR_SPAN_PAGES;
     if (!arena->huge) /* there were not enough of them */
         wr_os_advise_huge(arena, WR_ARENA_SIZE, false);
+    if (!known) { /* then none is resident but the head's */
+        struct wr_range range = {wr_span_start(&arena->span[1]), WR_ARENA_SIZE - WR_SPAN_SIZE};
+        wr_arena_split_huge(arena);
+        wr_os_discard(&range, 1, WR_DISCARD_NOW);
+    }
     wr_account_add(&wr_account.slack, count);
 }
 

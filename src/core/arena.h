@@ -201,6 +201,10 @@ struct wr_span *wr_arena_take_span(struct wr_heap *heap, enum wr_span_kind kind,
 /** Takes a span back. pre: its heap's lock is held; all of its pages are free and none busy; it is on no list. */
 void wr_arena_give_span(struct wr_span *span);
 
+/** Has the huge pages of an arena, all of which are resident, be small ones. Pages full of zeroes may not be resident
+ *  any more then, so those that are free must go. pre: no lock is held. */
+void wr_arena_split_huge(struct wr_arena *arena);
+
 /** Maps one more arena. False when the system refuses. pre: no lock is held. */
 bool wr_arena_grow(void);
 

@@ -462,97 +462,119 @@ static void map_below(uintptr_t from, uintptr_t to)
 /* ---- huge pages -------------------------------------------------------------------------------------------------- */
 
 /* Pages that come again cost less as huge ones: a tenth of the time. But all of a huge page is resident from its first
- * touch on, and nobody knows what a program will touch of a block. So with WEIR_THP=auto only blocks made of memory
- * that has been given back have them, and only while what goes back is found to have been touched, nearly all of it:
- * each byte that was is credit for some bytes to come, and what was not ends all credit. Extents with huge pages prove
- * nothing, so a part of the blocks shows again and again what the program touches of them.
+ * touch on, and nobody knows what a program will touch of a block. So with WEIR_THP=auto blocks have them only while
+ * what such blocks give back is found to have been touched, nearly all of it: each byte that was is credit for some
+ * bytes to come, and what was not ends all credit. Extents with huge pages prove nothing: when they go, they bring back
+ * the credit that they took, but one in eight does not, so that a block shows again what the program touches of it.
+ * There is never more credit than large blocks took at a time when there was proof: so much, once more, may be resident
+ * in vain when a program changes its ways.
  *
  * A block gets its huge pages when it is taken, one by one, and no more when one takes longer than small ones would: a
  * system that is short of them moves pages about first, and a virtual machine's host may have to find memory for what
  * was long free. That puts the next trial off, each time for longer. Afterwards huge pages are ruled out there, so that
  * the system does not fill up what goes back. Very long blocks have none: several threads may want to touch them. */
 enum {
-    HUGE_PAGE = 2 * 1024 * 1024,
-    BLOCK_MOST = 32 * HUGE_PAGE,
-    LOOKED_INTO = HUGE_PAGE / 2, /* bytes that are worth a look */
-    UNTOUCHED_SHARE = 8,         /* of what is looked at, that may be untouched */
-    CREDIT_SHARE = 8,            /* times what was touched */
-    CREDIT_MOST = 1 << 30,       /* bytes; with half of it nobody looks for more */
-    PAUSE = 16,                  /* extents that go unseen after one that was not touched */
+    BLOCK_MOST = 32 * WR_HUGE_PAGE,
+    LOOKED_INTO = WR_HUGE_PAGE / 2, /* bytes that are worth a look */
+    UNTOUCHED_SHARE = 8,            /* of what is looked at, that may be untouched */
+    CREDIT_SHARE = 8,               /* times what was touched */
+    LOST_SHARE = 8,                 /* of the extents with huge pages, one brings back no credit */
+    PAUSE = 16,                     /* extents that go unseen after one that was not touched */
     PAUSE_MOST = 1024,
     SLOW_NS = 1000 * 1000, /* for one: 512 small pages take as long */
 };
 
 static struct {
-    _Atomic size_t bytes; /* written under the arena lock; relaxed */
-    unsigned pause;       /* extents that go unseen from now on; guarded by: arena lock */
-    unsigned put_off;     /* the pause after the last trial that was slow; guarded by: arena lock */
+    size_t bytes, most; /* and what it may be; guarded by: arena lock, as all here */
+    unsigned pause;     /* extents that go unseen from now on */
+    unsigned put_off;   /* the pause after the last trial that was slow */
+    unsigned returns;   /* extents with huge pages that have gone */
 } credit;
 
 static bool may_ask(void)
 {
-    return wr_options.thp == WR_THP_AUTO && WR_PAGE_SIZE == 4096 && wr_os_huge() == WR_HUGE_ASKED;
+    return wr_options.thp == WR_THP_AUTO && wr_options.purge == WR_PURGE_DONTNEED && WR_PAGE_SIZE == 4096 &&
+           wr_os_huge() == WR_HUGE_ASKED;
 }
 
-static size_t credit_bytes(void) { return atomic_load_explicit(&credit.bytes, memory_order_relaxed); }
-static void set_credit(size_t bytes) { atomic_store_explicit(&credit.bytes, bytes, memory_order_relaxed); }
+static void add_credit(size_t bytes) { credit.bytes = wr_min(credit.bytes + bytes, credit.most); }
 
-static bool pauses(void)
+/** Whether more proof is wanted. */
+static bool is_looked_into(const struct wr_extent *extent)
 {
+    if (extent->size < LOOKED_INTO || !may_ask())
+        return false;
     lock();
     bool paused = credit.pause > 0;
-    credit.pause -= paused;
+    if (extent->huge)
+        add_credit(credit.put_off == 0 && ++credit.returns % LOST_SHARE != 0 ? extent->size : 0);
+    else
+        credit.pause -= paused;
     unlock();
-    return paused;
+    return !paused && !extent->huge;
 }
 
 /** Looks at how much of an extent that is about to go was touched. */
 static void prove(const struct wr_extent *extent)
 {
     unsigned looked, untouched;
-    if (extent->size < LOOKED_INTO || extent->huge || credit_bytes() > CREDIT_MOST / 2 || !may_ask() || pauses() ||
+    if (!is_looked_into(extent) ||
         !wr_os_sample_untouched((void *)extent->start, extent->size, &looked, &untouched))
         return;
-    bool touched = untouched <= looked / UNTOUCHED_SHARE;
-    size_t more = touched ? wr_min(extent->size, CREDIT_MOST / CREDIT_SHARE) * CREDIT_SHARE : 0;
+    size_t huge = atomic_load_explicit(&wr_account.huge, memory_order_relaxed) +
+                  atomic_load_explicit(&wr_extent_count.warm, memory_order_relaxed);
     lock();
-    set_credit(touched ? wr_min(credit_bytes() + more, (size_t)CREDIT_MOST) : 0);
-    credit.pause = touched ? 0 : PAUSE;
+    if (untouched <= looked / UNTOUCHED_SHARE) {
+        credit.most = wr_max(credit.most, huge);
+        add_credit(CREDIT_SHARE * extent->size);
+    } else {
+        credit.bytes = 0;
+        credit.pause = wr_max(credit.pause, (unsigned)PAUSE);
+    }
     unlock();
+}
+
+/** The huge pages that lie in an extent as a whole. */
+static struct wr_range huge_pages_of(const struct wr_extent *extent)
+{
+    uintptr_t from = wr_round_up(extent->start, WR_HUGE_PAGE), to = wr_round_down(end_of(extent), WR_HUGE_PAGE);
+    return (struct wr_range){(void *)from, to > from ? to - from : 0};
 }
 
 /** Whether a block that was just made shall have huge pages; uses up the credit. pre: lock. */
 static bool spend(struct wr_extent *extent, const struct wr_extent_tally *tally)
 {
-    size_t bytes = tally->bytes[WR_EXTENT_COLD] + tally->bytes[WR_EXTENT_FRESH], left = credit_bytes();
-    if (bytes < HUGE_PAGE || bytes > left || extent->size > BLOCK_MOST)
+    size_t absent = tally->bytes[WR_EXTENT_COLD] + tally->bytes[WR_EXTENT_FRESH];
+    if (extent->size > credit.bytes || absent < WR_HUGE_PAGE || extent->size > BLOCK_MOST ||
+        huge_pages_of(extent).size == 0)
         return false;
-    set_credit(left - bytes);
+    credit.bytes -= extent->size;
     extent->huge = true;
     return true;
 }
 
-static bool populate_one(void *start)
+static bool populate_one(char *start)
 {
     uint64_t before = wr_os_now_ns();
-    return wr_os_populate(start, HUGE_PAGE) && wr_os_now_ns() - before < SLOW_NS;
+    return wr_os_populate(start, WR_HUGE_PAGE) && wr_os_now_ns() - before < SLOW_NS;
 }
 
 /** Has huge pages back a block where they lie in it as a whole. */
 static void make_huge(const struct wr_extent *extent)
 {
-    uintptr_t from = wr_round_up(extent->start, HUGE_PAGE), to = wr_round_down(end_of(extent), HUGE_PAGE), at = from;
-    if (from >= to || !wr_os_advise_huge((void *)from, to - from, true))
+    struct wr_range range = huge_pages_of(extent);
+    size_t done = 0;
+    if (!wr_os_advise_huge(range.start, range.size, true))
         return;
-    while (at < to && populate_one((void *)at))
-        at += HUGE_PAGE;
-    bool slow = at < to;
-    wr_os_advise_huge((void *)from, to - from, false);
+    while (done < range.size && populate_one((char *)range.start + done))
+        done += WR_HUGE_PAGE;
+    wr_os_advise_huge(range.start, range.size, false);
+    bool slow = done < range.size;
     lock();
     credit.put_off = slow ? wr_min(wr_max(credit.put_off * 2, (unsigned)PAUSE), (unsigned)PAUSE_MOST) : 0;
     if (slow) {
-        set_credit(0);
-        credit.pause = credit.put_off;
+        credit.bytes = 0;
+        credit.pause = wr_max(credit.pause, credit.put_off);
     }
     unlock();
 }
@@ -718,12 +740,23 @@ static size_t cold_that_may_stay(void)
            atomic_load_explicit(&wr_extent_count.warm, memory_order_relaxed) + COLD_KEPT;
 }
 
+/** Ends the huge pages that lie across the ends of an extent which is about to go: they keep nothing of it. */
+static void make_ends_small(const struct wr_extent *extent)
+{
+    if (extent->start % WR_HUGE_PAGE != 0)
+        wr_os_split_huge((void *)extent->start);
+    if (end_of(extent) % WR_HUGE_PAGE != 0)
+        wr_os_split_huge((void *)(end_of(extent) - WR_PAGE_SIZE));
+}
+
 /** Discards what is in a warm extent that is marked as going. Where the system refuses it is detached. */
 static bool discard(struct wr_extent *extent, enum wr_discard how)
 {
     struct wr_range range = {(void *)extent->start, extent->size};
     prove(extent);
     exclude_huge(range.start, range.size);
+    if (extent->huge)
+        make_ends_small(extent);
     bool done = wr_os_discard(&range, 1, how) == 1;
     lock();
     if (done) {

@@ -29,6 +29,7 @@
 #define WR_ARENA_SPANS 64u
 #define WR_ARENA_PAGES (WR_SPAN_PAGES * WR_ARENA_SPANS)
 #define WR_PAGE_SIZE ((size_t)1 << WR_PAGE_SHIFT)
+#define WR_HUGE_PAGE ((size_t)2 << 20) /* bytes of the system's, with pages of 4 KiB */
 #define WR_SPAN_SIZE (WR_PAGE_SIZE * WR_SPAN_PAGES)
 #define WR_ARENA_SIZE (WR_PAGE_SIZE * WR_ARENA_PAGES)
 

@@ -390,28 +390,6 @@ static size_t excess(size_t keep)
     return slack > keep ? slack - keep : 0;
 }
 
-/** Looks through pinned arenas; returns the pages that went. */
-static size_t purge_arenas(struct wr_arena *const *arena, unsigned count, size_t keep)
-{
-    size_t gone = 0;
-    for (unsigned i = 0; i < count; i++) {
-        if (arena[i]->huge && excess(keep) > batch.pages)
-            wr_os_advise_huge(arena[i], WR_ARENA_SIZE, false); /* nothing refills what goes */
-        arena[i]->huge = arena[i]->huge && excess(keep) <= batch.pages;
-        while (excess(keep) > batch.pages && atomic_load_explicit(&arena[i]->slack_spans, memory_order_relaxed) != 0) {
-            size_t before = batch.pages;
-            gather(arena[i], excess(keep));
-            if (batch.ranges + WR_SPAN_PAGES / 2 > BATCH || batch.spans == BATCH)
-                gone += flush();
-            else if (batch.pages == before)
-                break;
-        }
-    }
-    if (batch.spans > 0)
-        gone += flush();
-    return gone;
-}
-
 /** Gives back what describes nothing of the heads of sparse arenas; returns the bytes that went. They were bookkeeping,
  *  not slack. pre: the purging lock; nothing is in the batch. */
 static size_t purge_heads(void)
@@ -435,6 +413,45 @@ static size_t purge_heads(void)
     } while (gone > before);
     wr_account_return((uint64_t)gone << WR_PAGE_SHIFT, false);
     return gone << WR_PAGE_SHIFT;
+}
+
+/** Ends huge pages in an arena of which some are to go, so that nothing refills what goes, and nothing keeps it. All of
+ *  its slack goes, and what its head does not need: of a huge page that is split the system takes away what is zero.
+ *  Returns the pages that went, those of the batch too. */
+static size_t end_huge(struct wr_arena *arena)
+{
+    size_t gone = 0, before;
+    wr_os_advise_huge(arena, WR_ARENA_SIZE, false);
+    wr_arena_split_huge(arena);
+    arena->huge = false;
+    do {
+        before = gone;
+        gather(arena, SIZE_MAX);
+        gone += flush();
+    } while (gone > before);
+    purge_heads();
+    return gone;
+}
+
+/** Looks through pinned arenas; returns the pages that went. */
+static size_t purge_arenas(struct wr_arena *const *arena, unsigned count, size_t keep)
+{
+    size_t gone = 0;
+    for (unsigned i = 0; i < count; i++) {
+        if (arena[i]->huge && excess(keep) > batch.pages)
+            gone += end_huge(arena[i]);
+        while (excess(keep) > batch.pages && atomic_load_explicit(&arena[i]->slack_spans, memory_order_relaxed) != 0) {
+            size_t before = batch.pages;
+            gather(arena[i], excess(keep));
+            if (batch.ranges + WR_SPAN_PAGES / 2 > BATCH || batch.spans == BATCH)
+                gone += flush();
+            else if (batch.pages == before)
+                break;
+        }
+    }
+    if (batch.spans > 0)
+        gone += flush();
+    return gone;
 }
 
 /** Down to `keep` pages of slack: what huge blocks left, then empty arenas, then pages. `unmap`: what huge blocks left

@@ -191,6 +191,8 @@ void *weir_calloc(size_t count, size_t size) { return wr_fast_calloc(count, size
 /** A block from this thread's stash that is so aligned, or NULL. pre: alignment is a power of two. */
 WR_INLINE void *unstash_aligned(size_t alignment, size_t size)
 {
+    if (wr_unlikely(wr_self->special)) /* before the first call there are no classes either */
+        return NULL;
     int class = wr_geometry_aligned_class(size, alignment);
     return class >= 0 ? unstash((unsigned)class) : NULL;
 }

@@ -141,19 +141,17 @@ static void gather_wanted(struct gather *gather)
 
 /* Notes on many objects are looked into at random, and are there for a moment: huge pages save most of the time that it
  * takes to find them. They have mappings of their own, since malloc's blocks may be somebody else's soon. */
-enum { HUGE_PAGE = 2 << 20 };
-
 static void *map_huge(size_t size)
 {
-    void *memory = wr_space_map(size, HUGE_PAGE);
+    void *memory = wr_space_map(size, WR_HUGE_PAGE);
     if (memory != NULL && wr_options.thp != WR_THP_NEVER)
-        wr_os_advise_huge(memory, wr_round_down(size, HUGE_PAGE), true);
+        wr_os_advise_huge(memory, wr_round_down(size, WR_HUGE_PAGE), true);
     return memory;
 }
 
 static void *get_memory(size_t *size, bool *mapped)
 {
-    *mapped = *size >= HUGE_PAGE;
+    *mapped = *size >= WR_HUGE_PAGE;
     if (!*mapped)
         return weir_calloc(1, *size);
     *size = wr_round_up(*size, WR_PAGE_SIZE);
@@ -273,7 +271,7 @@ void wr_sorter_begin(struct wr_trace *trace)
     size_t head = wr_round_up(regions * sizeof *sorter->next, sizeof(uint16_t) * WR_REGION_ROOM);
     if (trace->lines < FROM)
         return;
-    sorter->size = wr_round_up(head + (size_t)regions * WR_REGION_ROOM * sizeof(uint16_t), HUGE_PAGE);
+    sorter->size = wr_round_up(head + (size_t)regions * WR_REGION_ROOM * sizeof(uint16_t), WR_HUGE_PAGE);
     char *memory = map_huge(sorter->size);
     if (memory == NULL)
         return; /* then it takes longer */

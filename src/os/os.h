@@ -50,16 +50,22 @@ bool wr_os_populate(void *start, size_t size);
 /** Advises that huge pages back the range, or that they do not. False if refused, or if the kernel has none. */
 bool wr_os_advise_huge(void *start, size_t size, bool huge);
 
+/** Has the huge page that backs the page at `start`, if one does, be small ones from here on. Without that the system
+ *  frees no part of it, however much of it is discarded, until it is short of memory. What the pages hold stays. */
+void wr_os_split_huge(void *start);
+
 /** What the system's setting says of huge pages: it has none, backs those ranges with them for which they are asked for
  *  by wr_os_advise_huge(), or every range, unasked. Where it does not tell: the last. Asked once. */
 enum wr_huge { WR_HUGE_NONE, WR_HUGE_ASKED, WR_HUGE_UNASKED };
 enum wr_huge wr_os_huge(void);
 
-/** Which pages of the range are resident: bit 0 of a byte for each. False if the system does not tell. */
+/** Which pages of the range are resident, or swapped out: bit 0 of a byte for each. False if the system does not tell:
+ *  no descriptor is left, or the process has changed its user. */
 bool wr_os_look_resident(void *start, size_t size, unsigned char *pages);
 
-/** Looks at some pages of a range, spread evenly: how many, and how many of these were never written to. What a child
- *  has from its parent counts as such. False if the system does not tell. pre: the range has 32 pages. */
+/** Looks at some pages of a range, spread evenly: how many, and how many of these were never written to. What a
+ *  process shares with its parent or child, and what is swapped out, counts as such. False if the system does not tell.
+ *  pre: the range has 32 pages. */
 bool wr_os_sample_untouched(void *start, size_t size, unsigned *looked, unsigned *untouched);
 
 /** Whether discarded pages have been seen to read as zero (not under every emulator). Asked once, at start. */

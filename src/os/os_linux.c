@@ -23,6 +23,10 @@
 /* From Linux 6.15 a process may name itself without a descriptor (PIDFD_SELF_THREAD_GROUP of linux/pidfd.h). */
 #define PIDFD_SELF_GROUP (-10001)
 
+#ifndef MADV_COLD
+#define MADV_COLD 20
+#endif
+
 #define POPULATE_WRITE 23 /* MADV_POPULATE_WRITE, which older C libraries do not name */
 
 _Static_assert(sizeof(struct wr_range) == sizeof(struct iovec) &&
@@ -30,6 +34,16 @@ _Static_assert(sizeof(struct wr_range) == sizeof(struct iovec) &&
                "a range is an iovec");
 
 enum { BATCH = 512 }; /* ranges in one process_madvise; the kernel takes up to 1,024 */
+
+/* Not open(), read() and their like: a thread that is cancelled would leave malloc or free there, with their locks. */
+
+static int open_file(const char *path, int flags)
+{
+    return (int)syscall(SYS_openat, AT_FDCWD, path, flags | O_CLOEXEC, 0600);
+}
+
+static ssize_t read_file(int fd, void *data, size_t size) { return syscall(SYS_read, fd, data, size); }
+static void close_file(int fd) { syscall(SYS_close, fd); }
 
 size_t wr_os_page_size(void)
 {
@@ -149,6 +163,10 @@ bool wr_os_advise_huge(void *start, size_t size, bool huge)
     return error == 0;
 }
 
+/* Pages that are marked as cold may be the first to go when memory is short, and for that a huge page of which only a
+ * part is marked is split, at once. That one small page is cold for a moment does no harm. */
+void wr_os_split_huge(void *start) { advise(start, wr_os_page_size(), MADV_COLD); }
+
 enum wr_huge wr_os_huge(void)
 {
     enum { UNKNOWN = -1 };
@@ -157,10 +175,10 @@ enum wr_huge wr_os_huge(void)
     int huge = atomic_load_explicit(&known, memory_order_relaxed);
     if (huge != UNKNOWN)
         return (enum wr_huge)huge;
-    int saved = errno, fd = open("/sys/kernel/mm/transparent_hugepage/enabled", O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd >= 0 ? read(fd, buf, sizeof buf - 1) : 0;
+    int saved = errno, fd = open_file("/sys/kernel/mm/transparent_hugepage/enabled", O_RDONLY);
+    ssize_t n = fd >= 0 ? read_file(fd, buf, sizeof buf - 1) : 0;
     if (fd >= 0)
-        close(fd);
+        close_file(fd);
     errno = saved;
     huge = n <= 0 || strstr(buf, "[always]") != NULL ? WR_HUGE_UNASKED
            : strstr(buf, "[madvise]") != NULL        ? WR_HUGE_ASKED
@@ -169,7 +187,7 @@ enum wr_huge wr_os_huge(void)
     return (enum wr_huge)huge;
 }
 
-/* What the kernel says of a page in /proc/self/pagemap. */
+/* What the kernel says of a page in the pagemap of a process. */
 #define PAGE_PRESENT (UINT64_C(3) << 62) /* in memory, or swapped out */
 #define PAGE_OWN (UINT64_C(1) << 56)     /* this process's alone: not the page of zeroes that a mere reader gets */
 
@@ -177,10 +195,10 @@ enum wr_huge wr_os_huge(void)
 static bool read_pagemap(int fd, uintptr_t page, uint64_t *entry, size_t count)
 {
     size_t bytes = count * sizeof entry[0];
-    return pread(fd, entry, bytes, (off_t)(page * sizeof entry[0])) == (ssize_t)bytes;
+    return syscall(SYS_pread64, fd, entry, bytes, page * sizeof entry[0]) == (long)bytes;
 }
 
-static int open_pagemap(void) { return open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC); }
+static int open_pagemap(void) { return open_file("/proc/thread-self/pagemap", O_RDONLY); }
 
 /* Not by mincore(): what systemd lets a service call (@system-service) has files and all that malloc needs, and not
  * that, and whoever calls what is not in it is killed. */
@@ -198,7 +216,7 @@ bool wr_os_look_resident(void *start, size_t size, unsigned char *pages)
             pages[at++] = (entry[i] & PAGE_PRESENT) != 0;
     }
     if (fd >= 0)
-        close(fd);
+        close_file(fd);
     errno = saved;
     return at == count;
 }
@@ -219,7 +237,7 @@ bool wr_os_sample_untouched(void *start, size_t size, unsigned *looked, unsigned
         *looked += AT_A_TIME;
     }
     if (fd >= 0)
-        close(fd);
+        close_file(fd);
     errno = saved;
     return place == places;
 }
@@ -310,11 +328,11 @@ uint32_t wr_os_thread_id(void) { return (uint32_t)syscall(SYS_gettid); }
 size_t wr_os_resident(void)
 {
     char buf[128] = "";
-    int saved = errno, fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    int saved = errno, fd = open_file("/proc/thread-self/statm", O_RDONLY);
     size_t pages = 0;
     if (fd >= 0) {
-        ssize_t n = read(fd, buf, sizeof buf - 1);
-        close(fd);
+        ssize_t n = read_file(fd, buf, sizeof buf - 1);
+        close_file(fd);
         const char *at = n > 0 ? strchr(buf, ' ') : NULL; /* the second number */
         for (at = at != NULL ? at + 1 : ""; *at >= '0' && *at <= '9'; at++)
             pages = pages * 10 + (size_t)(*at - '0');
@@ -342,10 +360,10 @@ const char *wr_os_program(char *buf, size_t size)
 
 bool wr_os_append(const char *path, const void *data, size_t size)
 {
-    int saved = errno, fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    bool done = fd >= 0 && write(fd, data, size) == (ssize_t)size;
+    int saved = errno, fd = open_file(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW);
+    bool done = fd >= 0 && syscall(SYS_write, fd, data, size) == (ssize_t)size;
     if (fd >= 0)
-        close(fd);
+        close_file(fd);
     errno = saved;
     return done;
 }

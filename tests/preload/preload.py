@@ -332,6 +332,11 @@ simple("mallinfo, mallinfo2 and mallopt are true", "figures", weir=True)
 for thp in ("system", "never", "auto", "always"):
     simple(f"what Weir says it holds is resident, WEIR_THP={thp}", "truth", weir=True, env={"WEIR_THP": thp})
 simple("memory goes back by itself, and all of it by malloc_trim", "trim", weir=True)
+for thp in ("auto", "always"):
+    env = {"WEIR_THP": thp}
+    simple(f"memory goes back where no file can be opened, WEIR_THP={thp}", "no_files", weir=True, env=env)
+    simple(f"malloc and free are no points of cancellation, WEIR_THP={thp}", "cancel", env=env)
+simple("huge pages are split before a part of them goes back", "split", weir=True, env={"WEIR_THP": "always"})
 simple("a loop keeps what it drops and takes again, until it ends", "loop", weir=True)
 simple("the clock is read on slow paths only", "clock", weir=True)
 

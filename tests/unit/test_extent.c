@@ -535,6 +535,8 @@ static bool cycle(size_t size, enum touch touch)
     struct wr_extent *block = taken(size, &tally);
     bool huge = asked.count > 0;
     must(tally.bytes[WR_EXTENT_WARM] == 0, "%zu bytes were warm", tally.bytes[WR_EXTENT_WARM]);
+    must(asked.ruled_out == asked.count, "not ruled out behind the block");
+    asked.ruled_out = 0;
     must(asked.count <= 1, "asked %u times", asked.count);
     must(!huge || (asked.from >= block->start && asked.to <= block->start + block->size && asked.from % HUGE == 0 &&
                    asked.to % HUGE == 0 && asked.to - asked.from + 2 * HUGE > block->size),
@@ -548,7 +550,7 @@ static bool cycle(size_t size, enum touch touch)
     freed(block);
     while (wr_extent_give_back(size, WR_DISCARD_NOW) > 0)
         ;
-    must(!huge || asked.ruled_out > 0, "not ruled out where it went back");
+    must(asked.ruled_out > 0, "not ruled out where it went back");
     wr_extent_check();
     return huge;
 }
@@ -561,10 +563,21 @@ static unsigned cycles(unsigned count, size_t size, enum touch touch)
     return huge;
 }
 
+/** Whether the system tells what was touched, takes advice on huge pages, and can be asked to make pages resident. */
+static bool is_possible(void)
+{
+    unsigned looked, untouched;
+    char *memory = __real_wr_os_map(NULL, 2 * HUGE);
+    char *page = (char *)wr_round_up((uintptr_t)memory, HUGE);
+    bool possible = memory != NULL && __real_wr_os_advise_huge(page, HUGE, true) && wr_os_populate(page, HUGE) &&
+                    wr_os_sample_untouched(page, HUGE, &looked, &untouched) && untouched == 0;
+    return __real_wr_os_unmap(memory, 2 * HUGE) && possible;
+}
+
 static void set_huge(enum wr_huge system, int thp)
 {
-    if (WR_PAGE_SIZE != 4096)
-        cr_skip_test("huge pages are of another size");
+    if (WR_PAGE_SIZE != 4096 || __real_wr_os_huge() == WR_HUGE_UNASKED || !is_possible())
+        cr_skip_test("the system has other huge pages, or none, or does not tell");
     setting_known = true;
     setting = system;
     wr_options.thp = thp;
@@ -611,6 +624,34 @@ Test(extent, huge_pages_that_take_long_are_put_off)
     must(first > 1 && second < first && second > 0, "tried for %u of 100, then for %u of 200", first, second);
     tick_ns = 0;
     must(cycles(600, 2 * HUGE, TOUCH_ALL) > 50, "not tried any more when they are quick again");
+}
+
+static bool is_huge(struct wr_extent *block)
+{
+    unsigned looked = 0, untouched = 0;
+    must(wr_os_sample_untouched((void *)block->start, block->size, &looked, &untouched), "the system does not tell");
+    return untouched < looked / 4;
+}
+
+/** What is resident in vain, for blocks that are not touched, is no more than what was there before. */
+Test(extent, huge_pages_are_bounded_by_what_was_touched)
+{
+    struct wr_extent *block[12];
+    unsigned huge = 0;
+    set_huge(WR_HUGE_ASKED, WR_THP_AUTO);
+    cycle(16 * HUGE, TOUCH_ALL);
+    for (unsigned i = 0; i < WR_COUNT(block); i++) {
+        block[i] = taken(5 * HUGE, NULL);
+        huge += is_huge(block[i]);
+    }
+    must(huge >= 1 && huge <= 3, "%u of 12 blocks, each a third of what was touched, have huge pages", huge);
+}
+
+/** Several threads may want to touch such a block. */
+Test(extent, very_long_blocks_have_no_huge_pages)
+{
+    set_huge(WR_HUGE_ASKED, WR_THP_AUTO);
+    must(cycles(4, 33 * HUGE, TOUCH_ALL) == 0, "huge");
 }
 
 Test(extent, huge_pages_are_asked_for_only_where_that_is_of_use)

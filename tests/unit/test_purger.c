@@ -618,5 +618,4 @@ static void compare_with(int thp)
 
 Test(purger, bits_of_pages_are_true) { compare_with(WR_THP_SYSTEM); }
 Test(purger, bits_of_pages_are_true_without_huge_pages) { compare_with(WR_THP_NEVER); }
-Test(purger, bits_of_pages_are_true_with_some_huge_pages) { compare_with(WR_THP_AUTO); }
 Test(purger, bits_of_pages_are_true_with_huge_pages) { compare_with(WR_THP_ALWAYS); }
