@@ -394,14 +394,14 @@ static struct wr_extent *carve(struct wr_extent *anchor, uintptr_t at, size_t si
         extent = extent->below;
     while (end_of(extent) <= at)
         extent = extent->above;
-    struct wr_extent *below = extent->start < at ? extent : extent->below, *made;
+    struct wr_extent *below = extent->start < at ? extent : extent->below;
     bool huge = false;
     for (; extent != NULL && extent->start < at + size; extent = next) {
         next = extent->above;
         huge |= extent->huge;
         take_part(extent, at, at + size, tally);
     }
-    made = add(at, size, WR_EXTENT_LIVE, below, NULL);
+    struct wr_extent *made = add(at, size, WR_EXTENT_LIVE, below, NULL);
     made->huge = huge;
     return made;
 }
@@ -497,29 +497,33 @@ static bool may_ask(void)
            wr_os_huge() == WR_HUGE_ASKED;
 }
 
+/** pre: lock. */
 static void add_credit(size_t bytes) { credit.bytes = wr_min(credit.bytes + bytes, credit.most); }
 
-/** Whether more proof is wanted. */
-static bool is_looked_into(const struct wr_extent *extent)
+/** Gives back the credit that a block with huge pages took. */
+static void return_credit(size_t bytes)
 {
-    if (extent->size < LOOKED_INTO || !may_ask())
-        return false;
+    lock();
+    if (credit.put_off == 0 && ++credit.returns % LOST_SHARE != 0)
+        add_credit(bytes);
+    unlock();
+}
+
+/** Whether an extent goes unseen; counts it. */
+static bool pauses(void)
+{
     lock();
     bool paused = credit.pause > 0;
-    if (extent->huge)
-        add_credit(credit.put_off == 0 && ++credit.returns % LOST_SHARE != 0 ? extent->size : 0);
-    else
-        credit.pause -= paused;
+    credit.pause -= paused;
     unlock();
-    return !paused && !extent->huge;
+    return paused;
 }
 
 /** Looks at how much of an extent that is about to go was touched. */
 static void prove(const struct wr_extent *extent)
 {
     unsigned looked, untouched;
-    if (!is_looked_into(extent) ||
-        !wr_os_sample_untouched((void *)extent->start, extent->size, &looked, &untouched))
+    if (pauses() || !wr_os_sample_untouched((void *)extent->start, extent->size, &looked, &untouched))
         return;
     size_t huge = atomic_load_explicit(&wr_account.huge, memory_order_relaxed) +
                   atomic_load_explicit(&wr_extent_count.warm, memory_order_relaxed);
@@ -753,7 +757,12 @@ static void make_ends_small(const struct wr_extent *extent)
 static bool discard(struct wr_extent *extent, enum wr_discard how)
 {
     struct wr_range range = {(void *)extent->start, extent->size};
-    prove(extent);
+    if (extent->size >= LOOKED_INTO && may_ask()) {
+        if (extent->huge)
+            return_credit(extent->size);
+        else
+            prove(extent);
+    }
     exclude_huge(range.start, range.size);
     if (extent->huge)
         make_ends_small(extent);

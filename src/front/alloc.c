@@ -169,12 +169,11 @@ void *wr_malloc_slow(size_t size)
     return alloc(size, WR_MIN_ALIGN, false);
 }
 
-/** A block of the class from this thread's stash, NULL if there is none or a mode is on that must see every call. */
+/** A block of the class from this thread's stash, NULL if there is none. pre: no mode is on that must see every call.
+ */
 static void *unstash(unsigned class)
 {
     struct wr_heap *self = wr_self;
-    if (self->special)
-        return NULL;
     return wr_geometry_is_small(class) ? wr_fast_pop(&self->stash[class]) : wr_heap_unstash_medium(self, class);
 }
 

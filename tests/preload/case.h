@@ -115,9 +115,12 @@ CASE_UNUSED static size_t number_in(const char *path, const char *key)
 {
     static __thread char text[8192];
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+    size_t length = 0;
+    ssize_t n = -1;
 
-    CHECK(length >= 0);
+    while (fd >= 0 && (n = read(fd, text + length, sizeof(text) - 1 - length)) > 0)
+        length += (size_t)n; /* long files come in parts */
+    CHECK(n >= 0);
     close(fd);
     text[length] = '\0';
     const char *found = strstr(text, key);

@@ -7,24 +7,8 @@
 
 enum { BLOCKS = 600000, BLOCK = 200, KEPT = 300 };
 
-/** The figure behind a name in a file of /proc, 0 if it is not there. */
-static size_t figure(const char *path, const char *name)
-{
-    static char text[64 * 1024];
-    const int fd = open(path, O_RDONLY);
-    size_t total = 0;
-    ssize_t n;
-
-    while (fd >= 0 && (n = read(fd, text + total, sizeof(text) - 1 - total)) > 0)
-        total += (size_t)n;
-    close(fd);
-    text[total] = 0;
-    const char *at = strstr(text, name);
-    return at != NULL ? strtoul(at + strlen(name), NULL, 10) : 0;
-}
-
-static size_t huge_pages(void) { return figure("/proc/self/smaps_rollup", "AnonHugePages:") / 2048; }
-static size_t splits(void) { return figure("/proc/vmstat", "thp_split_page "); }
+static size_t huge_pages(void) { return number_in("/proc/self/smaps_rollup", "AnonHugePages:") / 2048; }
+static size_t splits(void) { return number_in("/proc/vmstat", "thp_split_page "); }
 
 int main(void)
 {
@@ -34,9 +18,10 @@ int main(void)
         CHECK((blocks[i] = malloc(BLOCK)) != NULL);
         memset(blocks[i], 1, BLOCK);
     }
-    const size_t huge = huge_pages(), before = splits(), built = resident();
+    const size_t huge = huge_pages(), built = resident();
     if (huge < 8)
         SKIP_CASE("%zu huge pages are all that the system gives", huge);
+    const size_t before = splits();
     for (unsigned i = 0; i < BLOCKS; i++)
         if (i % KEPT != 0)
             free(blocks[i]);
