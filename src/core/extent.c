@@ -6,6 +6,8 @@
  * system call for an extent has it in a state that nobody else touches. */
 #include "core/extent.h"
 
+#include <string.h>
+
 #include "base/option.h"
 #include "core/account.h"
 #include "core/arena.h"
@@ -14,7 +16,9 @@
 
 enum {
     REST_PAGES = 16, /* fewer than these are not worth a system call of their own */
-    LOOKED_AT = 64,  /* extents around which a place is looked for where none is long enough by itself */
+    RECORDS_MANY = 8192,
+    LOOKED_AT = 64,  /* extents around which a place is looked for where none is long enough by itself, and of which
+                      * the longest goes first */
 };
 
 /* Cold address space that is kept besides as much as there is of the rest. */
@@ -53,7 +57,10 @@ static struct wr_extent *free_below(const struct wr_extent *extent)
 
 /* ---- records; all under the lock ------------------------------------------------------------------------------- */
 
-static void keep_record(struct wr_extent *extent)
+/** Records in use; relaxed. */
+static _Atomic unsigned records;
+
+static void add_spare(struct wr_extent *extent)
 {
     extent->start = 0;
     extent->size = 0;
@@ -62,12 +69,19 @@ static void keep_record(struct wr_extent *extent)
     book.spares++;
 }
 
+static void keep_record(struct wr_extent *extent)
+{
+    add_spare(extent);
+    atomic_fetch_sub_explicit(&records, 1, memory_order_relaxed);
+}
+
 static struct wr_extent *new_record(void)
 {
     struct wr_extent *extent = book.spare;
     wr_assert(extent != NULL);
     book.spare = extent->older;
     book.spares--;
+    atomic_fetch_add_explicit(&records, 1, memory_order_relaxed);
     return extent;
 }
 
@@ -83,7 +97,7 @@ static bool lock_with_spares(unsigned count)
         if (extent == NULL)
             return false;
         lock();
-        keep_record(extent);
+        add_spare(extent);
         unlock();
     }
 }
@@ -415,18 +429,25 @@ size_t wr_extent_unit(void)
 }
 
 /** Rules huge pages out for a range, where the unit is a page: a program may have asked for them, for a block that it
- *  has freed, and the system would fill up with them what is given back. */
+ *  has freed, and the system would fill up with them what is given back. Each such range may be two mappings more, of
+ *  which a process has 65,530: where there are many extents it is let be. */
 static void exclude_huge(void *start, size_t size)
 {
-    if (wr_extent_unit() == WR_PAGE_SIZE)
+    if (wr_extent_unit() == WR_PAGE_SIZE && atomic_load_explicit(&records, memory_order_relaxed) < RECORDS_MANY)
         wr_os_advise_huge(start, size, false);
+}
+
+/** What WEIR_THP says of a range that was mapped. */
+static void advise(void *start, size_t size)
+{
+    if (wr_options.thp == WR_THP_NEVER || wr_options.thp == WR_THP_ALWAYS)
+        wr_os_advise_huge(start, size, wr_options.thp == WR_THP_ALWAYS);
 }
 
 /** Makes a range that was mapped an extent. False if there is no memory to know it by; then it is unmapped. */
 static bool add_fresh(void *start, size_t size)
 {
-    if (wr_options.thp == WR_THP_NEVER || wr_options.thp == WR_THP_ALWAYS)
-        wr_os_advise_huge(start, size, wr_options.thp == WR_THP_ALWAYS);
+    advise(start, size);
     if (!wr_map_prepare(start, size) || !lock_with_spares(1)) {
         wr_space_unmap(start, size);
         return false;
@@ -665,44 +686,134 @@ static bool grow_in_place(struct wr_extent *extent, size_t size, struct wr_exten
     return fits;
 }
 
-bool wr_extent_grow(struct wr_extent *extent, size_t size, struct wr_extent_tally *tally)
+static size_t cold_that_may_stay(void)
 {
-    if (grow_in_place(extent, size, tally))
-        return true;
+    return atomic_load_explicit(&wr_account.huge, memory_order_relaxed) +
+           atomic_load_explicit(&wr_extent_count.warm, memory_order_relaxed) + COLD_KEPT;
+}
+
+/* A block that grows bit by bit shall not be moved each time: where it moves to it has free address space behind it, a
+ * quarter of its size, which costs nothing before it is touched. */
+
+static size_t with_room(size_t size) { return wr_round_up(size + size / 4, wr_extent_unit()); }
+
+/** Has the system make a block longer, at another place if it must. *several as of wr_space_remap(). */
+static bool move(struct wr_extent *extent, size_t size, bool *several)
+{
+    void *from = (void *)extent->start;
+    size_t had = extent->size, mapped = with_room(size), unit = wr_extent_unit();
     /* Nobody may look the block up while it moves; its owner is here, so nobody has a right to. */
     lock();
     remove_from_map(extent);
     set_state(extent, WR_EXTENT_MOVING);
     take_out_of_order(extent);
     unlock();
-    void *start = wr_space_remap((void *)extent->start, extent->size, size, wr_extent_unit());
-    if (start == NULL) { /* the system moves no two mappings at once, as a part that was cold is one of its own */
-        exclude_huge((void *)extent->start, extent->size);
-        start = wr_space_remap((void *)extent->start, extent->size, size, wr_extent_unit());
+    void *start = wr_space_remap(from, had, mapped, unit, several);
+    if (start == NULL && *several) { /* parts that were cold may differ by their advice alone */
+        exclude_huge(from, had);
+        start = wr_space_remap(from, had, mapped, unit, several);
     }
-    lock();
-    if (start != NULL) {
-        tally->bytes[WR_EXTENT_FRESH] += size - extent->size;
+    if (start == NULL && !*several) {
+        mapped = size;
+        start = wr_space_remap(from, had, mapped, unit, several);
+    }
+    bool spare = lock_with_spares(1);
+    if (!spare)
+        lock();
+    if (start != NULL)
         set_bounds(extent, (uintptr_t)start, size);
-    }
     set_state(extent, WR_EXTENT_LIVE);
     put_above(extent, last_below(extent->start));
     enter(extent);
+    bool rest = start != NULL && size < mapped;
+    if (rest && spare)
+        join(add(end_of(extent), mapped - size, WR_EXTENT_FRESH, extent, NULL));
     unlock();
+    if (rest && !spare)
+        wr_space_unmap((char *)start + size, mapped - size);
     return start != NULL;
+}
+
+/** The smallest extent of a state that has `size` bytes, or NULL. pre: lock. */
+static struct wr_extent *smallest_with(enum wr_extent_state state, size_t size)
+{
+    struct wr_extent *best = NULL;
+    for (struct wr_extent *extent = book.newest[state]; extent != NULL; extent = extent->older)
+        if (extent->size >= size && (best == NULL || extent->size < best->size))
+            best = extent;
+    return best;
+}
+
+/** A block that has room behind it; NULL when the system refuses. */
+static struct wr_extent *take_with_room(size_t size, struct wr_extent_tally *tally)
+{
+    for (;;) {
+        if (!lock_with_spares(2))
+            return NULL;
+        struct wr_extent *place = smallest_with(WR_EXTENT_WARM, with_room(size));
+        if (place == NULL)
+            place = smallest_with(WR_EXTENT_FRESH, with_room(size));
+        struct wr_extent *made = place != NULL ? carve(place, place->start, size, tally) : NULL;
+        if (made != NULL)
+            enter(made);
+        unlock();
+        if (made != NULL || !map(with_room(size), wr_extent_unit()))
+            return made;
+    }
+}
+
+/** Copies a block to a place of its own; where it was is WARM. */
+static bool copy_away(struct wr_extent *extent, size_t size, struct wr_extent_tally *tally)
+{
+    struct wr_extent *place = take_with_room(size, tally);
+    if (place == NULL)
+        return false;
+    memcpy((void *)place->start, (void *)extent->start, extent->size);
+    lock();
+    struct wr_extent old = *extent;
+    remove_from_map(extent);
+    remove_from_map(place);
+    take_out_of_order(extent);
+    take_out_of_order(place);
+    set_bounds(extent, place->start, size);
+    set_bounds(place, old.start, old.size);
+    extent->huge = place->huge;
+    place->huge = old.huge;
+    put_above(extent, last_below(extent->start));
+    put_above(place, last_below(place->start));
+    enter(extent);
+    make_free(place, WR_EXTENT_WARM);
+    unlock();
+    return true;
+}
+
+bool wr_extent_grow(struct wr_extent *extent, size_t size, struct wr_extent_tally *tally)
+{
+    size_t had = extent->size;
+    bool several = false;
+    if (grow_in_place(extent, size, tally))
+        return true;
+    if (move(extent, size, &several))
+        tally->bytes[WR_EXTENT_FRESH] += size - had;
+    else if (!several || !copy_away(extent, size, tally))
+        return false;
+    wr_extent_unmap_cold(cold_that_may_stay()); /* room behind its former places, too */
+    return true;
 }
 
 /* ---- back to the system ------------------------------------------------------------------------------------------ */
 
-/** The longest extent that is cold or fresh, or NULL. */
+/** The longest of the oldest extents that are cold or fresh, or NULL. */
 static struct wr_extent *longest_cold(void)
 {
     struct wr_extent *longest = NULL;
-    for (unsigned i = 0; i < 2; i++)
-        for (struct wr_extent *extent = book.newest[i == 0 ? WR_EXTENT_COLD : WR_EXTENT_FRESH]; extent != NULL;
-             extent = extent->older)
+    for (unsigned i = 0; i < 2; i++) {
+        unsigned left = LOOKED_AT;
+        for (struct wr_extent *extent = book.oldest[i == 0 ? WR_EXTENT_COLD : WR_EXTENT_FRESH];
+             extent != NULL && left > 0; extent = extent->newer, left--)
             if (longest == NULL || extent->size > longest->size)
                 longest = extent;
+    }
     return longest;
 }
 
@@ -736,12 +847,6 @@ void wr_extent_unmap_cold(size_t keep)
             detach(extent);
         unlock();
     } while (extent != NULL && unmap(extent));
-}
-
-static size_t cold_that_may_stay(void)
-{
-    return atomic_load_explicit(&wr_account.huge, memory_order_relaxed) +
-           atomic_load_explicit(&wr_extent_count.warm, memory_order_relaxed) + COLD_KEPT;
 }
 
 /** Ends the huge pages that lie across the ends of an extent which is about to go: they keep nothing of it. */

@@ -78,7 +78,7 @@ bool wr_extent_grow(struct wr_extent *extent, size_t size, struct wr_extent_tall
  *  0 if there is nothing, or the system refuses. pre: no lock is held. */
 size_t wr_extent_give_back(size_t size, enum wr_discard how);
 
-/** Unmaps cold extents, the longest first, until no more than `keep` bytes of them are left. pre: no lock is held. */
+/** Unmaps cold extents, long and old ones first, until no more than `keep` bytes are left. pre: no lock is held. */
 void wr_extent_unmap_cold(size_t keep);
 
 /** The block that an address lies in, or NULL. Takes no lock: for a live block of the caller's the answer is stable. */

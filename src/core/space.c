@@ -4,11 +4,18 @@
 
 #include <stdatomic.h>
 
+#include "base/assert.h"
 #include "core/map.h"
 #include "os/os.h"
 
 /* The lowest start handed out so far: the next mapping is tried right below. Relaxed: a wrong guess costs a call. */
 static _Atomic uintptr_t lowest;
+
+static void lower_to(const void *start)
+{
+    if ((uintptr_t)start < atomic_load_explicit(&lowest, memory_order_relaxed))
+        atomic_store_explicit(&lowest, (uintptr_t)start, memory_order_relaxed);
+}
 
 static void *map_over_and_trim(size_t size, size_t align)
 {
@@ -68,9 +75,8 @@ bool wr_space_map_at(void *start, size_t size)
         wr_os_unmap(got, size);
         return false;
     }
-    uintptr_t low = atomic_load_explicit(&lowest, memory_order_relaxed);
-    if (got != NULL && (uintptr_t)start < low)
-        atomic_store_explicit(&lowest, (uintptr_t)start, memory_order_relaxed);
+    if (got != NULL)
+        lower_to(got);
     return got != NULL;
 }
 
@@ -95,17 +101,44 @@ void wr_space_unmap(void *start, size_t size)
         wr_os_discard(&range, 1, WR_DISCARD_NOW);
 }
 
-void *wr_space_remap(void *start, size_t size, size_t new_size, size_t align)
+/** To where the kernel finds room: that takes no more address space than the block grows by. */
+static void *remap_anywhere(void *start, size_t size, size_t new_size, bool *several)
 {
-    if (wr_map_prepare(start, new_size) && wr_os_remap(start, size, new_size, NULL))
+    void *now = wr_os_remap(start, size, new_size, WR_REMAP_ANYWHERE, several);
+    if (now == NULL)
+        return NULL;
+    if (wr_map_prepare(now, new_size)) {
+        lower_to(now);
+        return now;
+    }
+    /* Nobody would know it there, so back. Its old place is claimed first: another thread may have mapped there. */
+    wr_os_remap(now, new_size, size, WR_REMAP_HERE, NULL);
+    if (now != start && !(wr_space_map_at(start, size) && wr_os_remap(now, size, size, start, NULL) != NULL))
+        wr_fatal("no memory for what has to be known of %zu bytes at %p", new_size, now);
+    return NULL;
+}
+
+static void *remap_aligned(void *start, size_t size, size_t new_size, size_t align, bool *several)
+{
+    if (wr_map_prepare(start, new_size) &&
+        wr_os_remap(start, size, new_size, WR_REMAP_HERE, several) != NULL)
         return start;
-    void *to = wr_space_map(new_size, align);
+    /* Of several mappings nothing is moved, and kernels differ in whether they have unmapped what was at the target
+     * when they find out. */
+    void *to = *several ? NULL : wr_space_map(new_size, align);
     if (to == NULL)
         return NULL;
     if (!wr_map_prepare(to, new_size)) {
         wr_space_unmap(to, new_size);
         return NULL;
     }
-    /* Should this fail, the kernel may have unmapped `to` already, and another thread may have it: it is let be. */
-    return wr_os_remap(start, size, new_size, to) ? to : NULL;
+    /* Should this fail, for want of the kernel's memory, `to` may be unmapped, and another thread's: it is let be. */
+    return wr_os_remap(start, size, new_size, to, NULL);
+}
+
+void *wr_space_remap(void *start, size_t size, size_t new_size, size_t align, bool *several)
+{
+    *several = false;
+    return align == WR_PAGE_SIZE ? remap_anywhere(start, size, new_size, several)
+                                 : remap_aligned(start, size, new_size, align, several);
 }

@@ -23,8 +23,9 @@ bool wr_space_try_unmap(void *start, size_t size);
  *  is lost: it happens only at the limit of the number of mappings). */
 void wr_space_unmap(void *start, size_t size);
 
-/** Resizes a mapping, moving it (to a multiple of `align`) if it must; its new start, or NULL if it stays as it was.
- * The map is prepared for where it is then. */
-void *wr_space_remap(void *start, size_t size, size_t new_size, size_t align);
+/** Makes a mapping longer, moving it (to a multiple of `align`) if it must; its new start, or NULL if it stays as it
+ *  was. The map is prepared for where it is then. *several: it stays because the kernel does not move more than one
+ *  mapping at once, as what had different advice or was touched apart is to it. */
+void *wr_space_remap(void *start, size_t size, size_t new_size, size_t align, bool *several);
 
 #endif

@@ -34,9 +34,14 @@ void *wr_os_map(void *hint, size_t size);
 /** Gives a range of address space back. False if refused (the map-count limit, when it would split a mapping). */
 bool wr_os_unmap(void *start, size_t size);
 
-/** Moves or resizes a mapping of wr_os_map(): to `to` if that is not NULL (replacing nothing: the range must be
- * reserved by the caller), else in place only. False if refused; then nothing changed. */
-bool wr_os_remap(void *start, size_t size, size_t new_size, void *to);
+/* Places for wr_os_remap() to choose. */
+#define WR_REMAP_HERE ((void *)0)     /* where it is */
+#define WR_REMAP_ANYWHERE ((void *)1) /* where it is, else where there is room */
+
+/** Resizes a mapping of wr_os_map(), at `to`: an address, which the caller has mapped for it, or one of the above.
+ *  @param several set to whether it is refused because the range is several mappings to the kernel; may be NULL
+ *  @return where it is now. NULL if refused; then it is as it was, but what was mapped at the address may be gone. */
+void *wr_os_remap(void *start, size_t size, size_t new_size, void *to, bool *several);
 
 /** Discards the content of `count` ranges of resident memory, in as few calls as the kernel allows. The size of a range
  *  that it refuses (locked memory, a sandbox) is set to 0.

@@ -51,10 +51,14 @@ size_t wr_os_page_size(void)
     return size != 0 ? size : 4096;
 }
 
+/* From this size on the kernel judges whether it can be meant (vm.overcommit_memory): as a rule it refuses more than
+ * the machine has memory and swap. */
+#define RESERVED_FROM ((size_t)64 << 30)
+
 void *wr_os_map(void *hint, size_t size)
 {
-    int saved = errno;
-    void *start = mmap(hint, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    int saved = errno, how = MAP_PRIVATE | MAP_ANONYMOUS | (size < RESERVED_FROM ? MAP_NORESERVE : 0);
+    void *start = mmap(hint, size, PROT_READ | PROT_WRITE, how, -1, 0);
     errno = saved;
     return start == MAP_FAILED ? NULL : start;
 }
@@ -67,13 +71,16 @@ bool wr_os_unmap(void *start, size_t size)
     return done;
 }
 
-bool wr_os_remap(void *start, size_t size, size_t new_size, void *to)
+void *wr_os_remap(void *start, size_t size, size_t new_size, void *to, bool *several)
 {
     int saved = errno;
-    void *now = to == NULL ? mremap(start, size, new_size, 0)
-                           : mremap(start, size, new_size, MREMAP_MAYMOVE | MREMAP_FIXED, to);
+    void *now = to == WR_REMAP_HERE       ? mremap(start, size, new_size, 0)
+                : to == WR_REMAP_ANYWHERE ? mremap(start, size, new_size, MREMAP_MAYMOVE)
+                                          : mremap(start, size, new_size, MREMAP_MAYMOVE | MREMAP_FIXED, to);
+    if (several != NULL)
+        *several = now == MAP_FAILED && errno == EFAULT;
     errno = saved;
-    return now != MAP_FAILED;
+    return now == MAP_FAILED ? NULL : now;
 }
 
 static bool discard_one(const struct wr_range *range, int advice)

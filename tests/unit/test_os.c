@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -67,13 +68,33 @@ Test(os, failures_are_returned_and_keep_errno)
     errno = MARK;
     must(wr_os_map(NULL, (size_t)1 << 60) == NULL && errno == MARK, "errno %d", errno);
     must(!wr_os_unmap((void *)1, 4096) && errno == MARK, "errno %d", errno);
-    must(!wr_os_remap((void *)(uintptr_t)wr_os_page_size(), wr_os_page_size(), 2 * wr_os_page_size(), NULL) &&
+    must(wr_os_remap((void *)(uintptr_t)wr_os_page_size(), wr_os_page_size(), 2 * wr_os_page_size(), WR_REMAP_HERE,
+                     NULL) == NULL &&
              errno == MARK,
          "errno %d", errno);
     struct wr_range range = {(void *)(uintptr_t)wr_os_page_size(), wr_os_page_size()};
     must(wr_os_discard(&range, 1, WR_DISCARD_NOW) == 0 && errno == MARK, "errno %d", errno);
     must(!wr_os_append("/no/such/place", "x", 1) && errno == MARK, "errno %d", errno);
     must(errno == MARK, "errno %d", errno);
+}
+
+/** Whether the kernel refuses, of its own, what a machine cannot have. */
+static bool kernel_judges(void)
+{
+    int mode = 0;
+    FILE *file = fopen("/proc/sys/vm/overcommit_memory", "re");
+    bool known = file != NULL && fscanf(file, "%d", &mode) == 1;
+    if (file != NULL)
+        fclose(file);
+    return known && mode == 0;
+}
+
+Test(os, absurd_sizes_are_refused)
+{
+    if (!kernel_judges())
+        cr_skip_test("vm.overcommit_memory is not 0");
+    must(wr_os_map(NULL, (size_t)1 << 46) == NULL, "64 TiB are mapped");
+    wr_os_unmap(mapped((size_t)32 << 30), (size_t)32 << 30);
 }
 
 Test(os, success_keeps_errno)
@@ -98,14 +119,29 @@ Test(os, remap_grows_shrinks_and_moves)
     char *place = mapped(4 * size), *start = place;
     must(wr_os_unmap(place + size, 3 * size), "not unmapped");
     unit_fill(start, 0, size, 1);
-    must(wr_os_remap(start, size, 2 * size, NULL), "not grown in place");
+    must(wr_os_remap(start, size, 2 * size, WR_REMAP_HERE, NULL) == start, "not grown in place");
     must(unit_filled(start, 0, size, 1) == UNIT_INTACT && unit_zeroed(start + size, size) == UNIT_INTACT, "content");
-    must(wr_os_remap(start, 2 * size, size / 2, NULL), "not shrunk");
+    must(wr_os_remap(start, 2 * size, size / 2, WR_REMAP_HERE, NULL) == start, "not shrunk");
     char *to = mapped(size);
-    must(wr_os_remap(start, size / 2, size, to), "not moved");
+    must(wr_os_remap(start, size / 2, size, to, NULL) == to, "not moved");
     must(unit_filled(to, 0, size / 2, 1) == UNIT_INTACT, "content was lost in moving");
     must(unit_zeroed(to + size / 2, size / 2) == UNIT_INTACT, "the new part is not zeroed");
-    wr_os_unmap(to, size);
+    char *now = wr_os_remap(to, size, 64 * size, WR_REMAP_ANYWHERE, NULL);
+    must(now != NULL && unit_filled(now, 0, size / 2, 1) == UNIT_INTACT, "content was lost in moving anywhere");
+    wr_os_unmap(now, 64 * size);
+}
+
+Test(os, remap_tells_several_mappings)
+{
+    size_t page = wr_os_page_size();
+    char *start = mapped(4 * page);
+    bool several = true;
+    must(mprotect(start + 2 * page, page, PROT_READ) == 0, "mprotect failed");
+    must(wr_os_remap(start, 4 * page, 64 * page, WR_REMAP_ANYWHERE, &several) == NULL && several, "several %d",
+         several);
+    must(wr_os_remap(start, page, (size_t)1 << 60, WR_REMAP_ANYWHERE, &several) == NULL && !several, "several %d",
+         several);
+    wr_os_unmap(start, 4 * page);
 }
 
 /** Every other page of many, in one call: batches of any size. */

@@ -105,18 +105,20 @@ Test(space, what_has_gone_is_taken_again)
     wr_space_unmap(again, WR_ARENA_SIZE);
 }
 
-Test(space, remap_keeps_content_and_alignment)
+static void grow(bool aligned)
 {
-    static const size_t pages[] = {1, 3, 64, 1000, 1024, 5000, 700, 2};
-    size_t had = 600 * WR_PAGE_SIZE;
+    static const size_t pages[] = {64, 300, 1000, 1024, 5000, 5001, 20000};
+    size_t had = 3 * WR_PAGE_SIZE;
+    size_t align = aligned ? WR_ARENA_SIZE : WR_PAGE_SIZE;
     char *start = mapped(had, WR_ARENA_SIZE);
     char *fence = mapped(WR_ARENA_SIZE, WR_ARENA_SIZE), *other = mapped(WR_ARENA_SIZE, WR_ARENA_SIZE);
     unit_fill(start, 0, had, 1);
     unit_fill(fence, 0, WR_ARENA_SIZE, 2);
     for (size_t i = 0; i < WR_COUNT(pages); i++) {
         size_t size = pages[i] * WR_PAGE_SIZE;
-        char *now = wr_space_remap(start, had, size, WR_ARENA_SIZE);
-        must(now != NULL && unit_is_aligned(now, WR_ARENA_SIZE), "from %zu to %zu: %p", had, size, (void *)now);
+        bool several;
+        char *now = wr_space_remap(start, had, size, align, &several);
+        must(now != NULL && unit_is_aligned(now, align), "from %zu to %zu: %p", had, size, (void *)now);
         must(unit_filled(now, 0, wr_min(had, size), 1) == UNIT_INTACT, "from %zu to %zu: content", had, size);
         must(size <= had || unit_zeroed(now + had, size - had) == UNIT_INTACT, "from %zu to %zu: not zeroed", had,
              size);
@@ -130,6 +132,27 @@ Test(space, remap_keeps_content_and_alignment)
     wr_space_unmap(start, had);
     wr_space_unmap(fence, WR_ARENA_SIZE);
     wr_space_unmap(other, WR_ARENA_SIZE);
+}
+
+Test(space, remap_keeps_content) { grow(false); }
+Test(space, remap_keeps_alignment) { grow(true); }
+
+/** What is several mappings stays where it is, and nothing is left of the attempt. */
+Test(space, remap_of_several_mappings)
+{
+    size_t size = 8 * WR_PAGE_SIZE;
+    char *start = mapped(size, WR_ARENA_SIZE), *fence = mapped(WR_ARENA_SIZE, WR_ARENA_SIZE);
+    must(mprotect(start + size / 2, WR_PAGE_SIZE, PROT_READ) == 0, "mprotect failed");
+    for (unsigned i = 0; i < 2; i++) {
+        bool several = false;
+        size_t before = unit_mapped();
+        must(wr_space_remap(start, size, WR_ARENA_SIZE, i == 0 ? WR_PAGE_SIZE : WR_ARENA_SIZE, &several) == NULL &&
+                 several,
+             "it was moved");
+        must(unit_mapped() == before, "%zu bytes of address space, %zu before", unit_mapped(), before);
+    }
+    wr_space_unmap(start, size);
+    wr_space_unmap(fence, WR_ARENA_SIZE);
 }
 
 /* ---- bookkeeping memory ---------------------------------------------------------------------------------------- */
