@@ -37,13 +37,16 @@ static void note_empty(int change)
     atomic_store_explicit(&table.empty, now + (unsigned)change, memory_order_relaxed);
 }
 
+/* The first arena of a bin has the last as the one before it. */
+
 static void table_add(struct wr_arena *arena)
 {
     unsigned b = wr_bits_count(arena->free_spans);
-    arena->prev = NULL;
-    arena->next = table.bin[b];
-    if (arena->next != NULL)
-        arena->next->prev = arena;
+    struct wr_arena *first = table.bin[b];
+    arena->next = first;
+    arena->prev = first != NULL ? first->prev : arena;
+    if (first != NULL)
+        first->prev = arena;
     table.bin[b] = arena;
     table.filled |= UINT64_C(1) << b;
     if (b == EMPTY)
@@ -53,16 +56,34 @@ static void table_add(struct wr_arena *arena)
 static void table_remove(struct wr_arena *arena)
 {
     unsigned b = wr_bits_count(arena->free_spans);
-    if (arena->prev != NULL)
-        arena->prev->next = arena->next;
-    else
+    if (arena == table.bin[b])
         table.bin[b] = arena->next;
+    else
+        arena->prev->next = arena->next;
     if (arena->next != NULL)
         arena->next->prev = arena->prev;
+    else if (table.bin[b] != NULL)
+        table.bin[b]->prev = arena->prev;
     if (table.bin[b] == NULL)
         table.filled &= ~(UINT64_C(1) << b);
     if (b == EMPTY)
         note_empty(-1);
+}
+
+/** Makes an arena the last of its bin. */
+static void put_last(struct wr_arena *arena)
+{
+    struct wr_arena *first, *last;
+    table_remove(arena);
+    table_add(arena);
+    first = arena->next;
+    if (first == NULL)
+        return;
+    last = arena->prev;
+    table.bin[wr_bits_count(arena->free_spans)] = first;
+    first->prev = arena;
+    last->next = arena;
+    arena->next = NULL;
 }
 
 static void set_free_spans(struct wr_arena *arena, uint64_t free_spans)
@@ -298,7 +319,10 @@ size_t wr_arena_reap(unsigned spares, unsigned most)
 
 /* ---- spans ----------------------------------------------------------------------------------------------------- */
 
-enum { ARENAS_ASKED = 8 }; /* arenas with free spans that are looked through for one that is still resident */
+enum {
+    ARENAS_ASKED = 8,   /* arenas with free spans that are looked through for one that is still resident */
+    ARENAS_MISSED = 64, /* that are looked through in vain */
+};
 
 /** The arena to take a span from, and its spans to choose among: the fullest, but one that has resident spans before
  *  one that has none. Else slack would lie in one arena while another's pages are fetched from the system. NULL: there
@@ -451,21 +475,50 @@ static void better_place(struct place *place, struct wr_arena *arena, uint64_t r
     }
 }
 
+/** Where a run may begin in an arena, a bit each. */
+static uint64_t runs_in(const struct wr_arena *arena, size_t pages, unsigned align)
+{
+    return wr_bits_runs(arena->free_spans & ~arena->busy_spans, spans_of(pages), align);
+}
+
+/** A place in one of the arenas that have most free spans, the first of each bin. */
+static struct place find_run_in_sparsest(uint64_t bins, size_t pages, unsigned align)
+{
+    struct place place = {NULL, 0, 0};
+    for (; bins != 0 && place.arena == NULL; bins &= ~(UINT64_C(1) << wr_bits_last(bins))) {
+        struct wr_arena *arena = table.bin[wr_bits_last(bins)];
+        uint64_t runs = runs_in(arena, pages, align);
+        if (runs != 0)
+            better_place(&place, arena, runs, pages);
+    }
+    return place;
+}
+
 /** Where to take a run of `pages` pages from, at a multiple of `align` spans: where most of it is resident, so that
- *  slack is used before more memory is; else of the fullest arena. pre: lock. */
+ *  slack is used before more memory is; else of the fullest arena. Of many arenas with free spans but no run of so many
+ *  some are asked each time, and then the last of their bin, so that it is each one's turn. pre: lock. */
 static struct place find_run(size_t pages, unsigned align)
 {
     struct place place = {NULL, 0, 0};
-    unsigned asked = 0;
-    for (uint64_t bins = table.filled & ~wr_bits_run(0, spans_of(pages)); bins != 0; bins &= bins - 1)
-        for (struct wr_arena *arena = table.bin[wr_bits_first(bins)]; arena != NULL; arena = arena->next) {
-            uint64_t runs = wr_bits_runs(arena->free_spans & ~arena->busy_spans, spans_of(pages), align);
-            if (runs == 0)
+    unsigned asked = 0, missed = 0;
+    uint64_t all = table.filled & ~wr_bits_run(0, spans_of(pages));
+    for (uint64_t bins = all; bins != 0; bins &= bins - 1) {
+        struct wr_arena *next, *none = NULL;
+        for (struct wr_arena *arena = table.bin[wr_bits_first(bins)]; arena != NULL && arena != none; arena = next) {
+            uint64_t runs = runs_in(arena, pages, align);
+            next = arena->next;
+            if (runs != 0) {
+                better_place(&place, arena, runs, pages);
+                if (place.warm == pages || ++asked == ARENAS_ASKED)
+                    return place;
                 continue;
-            better_place(&place, arena, runs, pages);
-            if (place.warm == pages || ++asked == ARENAS_ASKED)
-                return place;
+            }
+            if (++missed == ARENAS_MISSED)
+                return place.arena != NULL ? place : find_run_in_sparsest(all, pages, align);
+            put_last(arena);
+            none = none != NULL ? none : arena;
         }
+    }
     return place;
 }
 
@@ -582,7 +635,10 @@ void wr_arena_check(void)
     for (unsigned b = 0; b < WR_ARENA_SPANS; b++) {
         if (((table.filled >> b & 1) != 0) != (table.bin[b] != NULL))
             wr_fatal("corrupted table of arenas: row %u", b);
-        for (struct wr_arena *arena = table.bin[b]; arena != NULL; arena = arena->next) {
+        struct wr_arena *before = NULL;
+        for (struct wr_arena *arena = table.bin[b]; arena != NULL; before = arena, arena = arena->next) {
+            if ((before != NULL && arena->prev != before) || (arena->next == NULL && table.bin[b]->prev != arena))
+                wr_fatal("corrupted table of arenas: row %u, at %p", b, (void *)arena);
             if (wr_bits_count(arena->free_spans) != b || !wr_map_is_known(arena))
                 wr_fatal("corrupted arena at %p: %u spans are free, not %u", (void *)arena,
                          wr_bits_count(arena->free_spans), b);
