@@ -25,6 +25,7 @@ extern struct wr_account {
     _Atomic uint64_t unmapped;               /* of those given back by unmapping, bytes not yet mapped again: what a new
                                                 mapping takes of it counts as refaulted */
     _Atomic uint64_t purges;                 /* rounds */
+    _Atomic int64_t mail;                    /* bytes of medium blocks on their way home */
     _Atomic uint64_t peak, most;             /* most bytes resident by this account, and most in use */
     _Atomic uint32_t heaps;                  /* that gather */
 } wr_account WR_HIDDEN;

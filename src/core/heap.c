@@ -27,6 +27,7 @@
 #include "core/account.h"
 #include "core/meta.h"
 #include "core/purge.h"
+#include "core/purger.h"
 #include "core/typed.h"
 
 struct wr_stash wr_stash_none;
@@ -852,6 +853,7 @@ static void open_mail(struct wr_heap *heap, bool keep)
     }
     free_batch(heap, &batch);
     atomic_fetch_sub_explicit(&heap->mail_bytes, bytes, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&wr_account.mail, bytes, memory_order_relaxed);
 }
 
 /** Returns a span of the medium class with a block that may be taken. NULL, and nothing locked, when the system refuses
@@ -1044,8 +1046,11 @@ static void mail_to(struct wr_heap *heap, void **block, unsigned count)
     while (!atomic_compare_exchange_weak_explicit(&heap->mail, &first, block[0], memory_order_release,
                                                   memory_order_relaxed));
     atomic_fetch_add_explicit(&heap->changes, 1, memory_order_relaxed);
-    if (atomic_fetch_add_explicit(&heap->mail_bytes, bytes, memory_order_relaxed) + bytes <= most)
+    atomic_fetch_add_explicit(&wr_account.mail, bytes, memory_order_relaxed);
+    if (atomic_fetch_add_explicit(&heap->mail_bytes, bytes, memory_order_relaxed) + bytes <= most) {
+        wr_purger_call(); /* its owner may sleep */
         return;
+    }
     lock(heap);
     open_mail(heap, false);
     unlock_and_check(heap);

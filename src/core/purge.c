@@ -558,10 +558,15 @@ void wr_purge_check(void)
         return;
     }
     uint64_t now = wr_os_now_ms();
-    if (may_purge(now))
+    if (may_purge(now)) {
         keep_bound(now);
-    else
-        wr_arena_reap(SPARES, WR_ARENA_PAGES);
+        return;
+    }
+    wr_arena_reap(SPARES, WR_ARENA_PAGES);
+    size_t over;
+    do
+        over = excess(wr_purge_bound());
+    while (over > 0 && wr_extent_give_back(over << WR_PAGE_SHIFT, WR_DISCARD_NEVER) > 0);
 }
 
 /** Notes all slack anew, that which was refused before too. Looks at spans of running heaps: a guess is good enough. */
@@ -613,21 +618,22 @@ static void learn(void)
 
 size_t wr_purge_unused(size_t more)
 {
-    size_t gone = 0;
+    size_t gone = 0, used = 0;
     wr_lock(&purging, WR_RANK_PURGE);
     pass_time(wr_os_now_ms());
     if (++look.waited >= look.wait) {
         size_t slack = wr_account_slack(), least = wr_account_take_least();
         learn();
+        used = slack - wr_min(slack, least + more);
         if (least + more > 0)
-            gone = purge_to(slack - wr_min(slack, least + more), false);
+            gone = purge_to(used, false);
         look.gone = gone;
         look.waited = 0;
         if (gone > 0)
             gone += purge_heads();
         wr_account_take_least();
     }
-    atomic_store_explicit(&look.waits, look.waited > 0, memory_order_relaxed);
+    atomic_store_explicit(&look.waits, look.waited > 0 || used > 0, memory_order_relaxed);
     let_go();
     return gone;
 }

@@ -39,7 +39,8 @@ void wr_purge_heaps(bool (*wanted)(struct wr_heap *, void *), void *arg, struct 
  * at a time. */
 size_t wr_purge_unused(size_t more);
 
-/** Whether that has left slack for a later look, since the program seems about to take it. */
+/** Whether that has left slack for a later look: the program seems about to take it, or has used some of it since the
+ * last look. */
 bool wr_purge_waits(void);
 
 /** Whether pages marked as returned read as zero. */

@@ -37,21 +37,28 @@ static _Atomic uint32_t generation; /* of purgers; one that is not the newest en
 static _Atomic uint64_t retry_ms;   /* not started before then. relaxed */
 static _Atomic uint64_t pause_ms;   /* how long the next failure puts it off, at least. relaxed */
 static _Atomic bool lonely;         /* it was last put off because the process had one thread. relaxed */
-static _Atomic size_t settled;      /* pages used when the last purger had nothing left to do. relaxed */
+/* Pages used, and bytes in the mail, when the last purger had nothing left to do. relaxed */
+static _Atomic size_t settled;
+static _Atomic int64_t undelivered;
 
 static size_t used_pages(void) { return wr_account_used() >> WR_PAGE_SHIFT; }
+static size_t floor_pages(void) { return (size_t)FLOOR_BYTES >> WR_PAGE_SHIFT; }
+static int64_t mail(void) { return atomic_load_explicit(&wr_account.mail, memory_order_relaxed); }
 
-/** Slack worth a thread; or so much newly used that some of it will lie in the caches of threads that sleep. */
+/** Slack worth a thread; or so much newly used that some of it will lie in the caches of threads that sleep; or so much
+ *  on its way to such threads. */
 static bool has_work(void)
 {
-    size_t floor = FLOOR_BYTES >> WR_PAGE_SHIFT, known = atomic_load_explicit(&settled, memory_order_relaxed);
-    return wr_account_slack() > floor || used_pages() > known + 4 * floor;
+    return wr_account_slack() > floor_pages() ||
+           used_pages() > atomic_load_explicit(&settled, memory_order_relaxed) + 4 * floor_pages() ||
+           mail() > atomic_load_explicit(&undelivered, memory_order_relaxed) + FLOOR_BYTES;
 }
 
 /* ---- the thread ------------------------------------------------------------------------------------------------ */
 
 struct look {
     bool active, emptied; /* some heap was in use since the last look; some heap is emptied in this */
+    bool stuck;           /* there is slack that nobody has used, and it does not go: the system refuses */
 };
 
 /** Whether the heap is to be emptied: nothing has happened in it since the last look, but since it was last emptied. */
@@ -68,22 +75,24 @@ static bool is_idle(struct wr_heap *heap, void *arg)
 }
 
 /** One look. False when there is nothing to look again for. */
-static bool look(void)
+static bool goes_on(struct look *look)
 {
-    struct look look = {0};
     size_t before = wr_account_slack();
-    wr_purge_heaps(is_idle, &look, NULL);
+    *look = (struct look){0};
+    wr_purge_heaps(is_idle, look, NULL);
     size_t after = wr_account_slack();
     size_t gone = wr_purge_unused(after > before ? after - before : 0);
-    return look.active || look.emptied || gone > 0 || wr_purge_waits();
+    look->stuck = gone == 0 && before > floor_pages();
+    return look->active || look->emptied || gone > 0 || wr_purge_waits();
 }
 
 /** Ends, unless somebody has asked since the last look. */
-static bool may_end(void)
+static bool may_end(const struct look *look)
 {
     uint32_t running = RUNNING, old = RUNNING | OLD;
     atomic_store_explicit(&settled, used_pages(), memory_order_relaxed);
-    if (wr_account_slack() > FLOOR_BYTES >> WR_PAGE_SHIFT) /* the system refuses */
+    atomic_store_explicit(&undelivered, mail(), memory_order_relaxed);
+    if (look->stuck)
         atomic_store_explicit(&retry_ms, wr_os_now_ms() + RETRY_MOST_MS, memory_order_relaxed);
     /* Release and acquire: who asks after this sees that nobody runs; who has asked before, his slack is seen at the
      * next look. */
@@ -95,6 +104,7 @@ static void run(void)
 {
     uint32_t mine = atomic_fetch_add_explicit(&generation, 1, memory_order_relaxed) + 1;
     bool ages = wr_os_privileged();
+    struct look look;
     wr_account_take_least();
     for (unsigned looks = 1;; looks++) {
         wr_os_nap(TICK_MS);
@@ -103,7 +113,7 @@ static void run(void)
         atomic_fetch_and_explicit(&state, ~(uint32_t)ASKED, memory_order_acq_rel);
         if (ages && looks % LIFE == 0)
             atomic_fetch_or_explicit(&state, OLD, memory_order_relaxed);
-        if (!look() && may_end())
+        if (!goes_on(&look) && may_end(&look))
             return;
     }
 }
@@ -170,4 +180,6 @@ void wr_purger_fork_child(void)
         atomic_store_explicit(&state, 0, memory_order_relaxed);
     if (atomic_load_explicit(&settled, memory_order_relaxed) != 0)
         atomic_store_explicit(&settled, 0, memory_order_relaxed);
+    if (atomic_load_explicit(&undelivered, memory_order_relaxed) != 0)
+        atomic_store_explicit(&undelivered, 0, memory_order_relaxed);
 }

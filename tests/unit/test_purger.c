@@ -421,6 +421,13 @@ static unsigned threads(void)
     return count;
 }
 
+static void wait_for_slack(size_t most)
+{
+    for (unsigned i = 0; i < 6000 && now().slack > most; i++)
+        nap(10000);
+    must(now().slack <= most, "%llu bytes of slack when all is quiet", (unsigned long long)now().slack);
+}
+
 /** Slack within the bound goes when nothing happens any more, of every kind of block; and then the purger goes too. */
 Test(purger, slack_goes_when_all_is_quiet)
 {
@@ -437,15 +444,79 @@ Test(purger, slack_goes_when_all_is_quiet)
         }
         for (size_t i = 0; i < WR_COUNT(block); i++)
             weir_free(block[i]);
-        for (unsigned i = 0; i < 6000 && now().slack > 256 * WR_KIB; i++)
-            nap(10000);
-        must(now().slack <= 256 * WR_KIB, "%llu bytes of slack when all is quiet", (unsigned long long)now().slack);
+        wait_for_slack(256 * WR_KIB);
         for (unsigned i = 0; i < 6000 && threads() > others; i++)
             nap(10000);
         must(threads() <= others, "%u threads when all is quiet, %u before", threads(), others);
     }
     sem_post(&bedroom.go);
     pthread_join(thread, NULL);
+}
+
+/** What is freed just when the purger has found nothing to do goes all the same, and is not taken for what the system
+ *  refuses. Huge blocks: nothing in a heap tells of them. */
+Test(purger, slack_that_comes_late_goes)
+{
+    enum { HUGE = 8 * WR_MIB, BLOCKS = 6, BUSY_MS = 400 };
+    pthread_t thread;
+    need_purger();
+    must(sem_init(&bedroom.go, 0, 0) == 0 && pthread_create(&thread, NULL, sleep_only, NULL) == 0, "no thread");
+    void *live = weir_malloc((size_t)1 << 30); /* so that the bound has room for the rest */
+    for (unsigned round = 0; round < 4; round++) {
+        void *block[BLOCKS] = {NULL};
+        for (uint64_t end = wr_os_now_ms() + BUSY_MS; wr_os_now_ms() < end;)
+            for (unsigned i = 0; i < BLOCKS; i++) {
+                weir_free(block[i]);
+                must((block[i] = weir_malloc(HUGE)) != NULL, "no memory");
+                memset(unit_opaque(block[i]), 1, HUGE);
+            }
+        for (unsigned i = 0; i < BLOCKS; i++)
+            weir_free(block[i]);
+        wait_for_slack(256 * WR_KIB);
+    }
+    weir_free(live);
+    sem_post(&bedroom.go);
+    pthread_join(thread, NULL);
+}
+
+/* ---- mail to sleepers ------------------------------------------------------------------------------------------ */
+
+enum { MAILED = 2, MAILED_SIZE = 28000 };
+
+static void *take_and_sleep(void *arg)
+{
+    void **block = arg;
+    for (unsigned i = 0; i < MAILED; i++) {
+        must((block[i] = weir_malloc(MAILED_SIZE)) != NULL, "no memory");
+        memset(unit_opaque(block[i]), 1, MAILED_SIZE);
+    }
+    sem_post(&bedroom.done);
+    return sleep_only(NULL);
+}
+
+/** Medium blocks that one thread frees go back although the threads that took them sleep, and the purger had ended. */
+Test(purger, what_is_mailed_to_sleepers_goes)
+{
+    static void *block[SLEEPERS][MAILED];
+    pthread_t thread[SLEEPERS];
+    need_purger();
+    need_barrier();
+    weir_free(weir_malloc(1));
+    must(sem_init(&bedroom.done, 0, 0) == 0 && sem_init(&bedroom.go, 0, 0) == 0, "no semaphore");
+    size_t before = kept();
+    unsigned others = threads();
+    for (size_t i = 0; i < SLEEPERS; i++)
+        must(pthread_create(&thread[i], NULL, take_and_sleep, block[i]) == 0, "no thread");
+    for (size_t i = 0; i < SLEEPERS; i++)
+        while (sem_wait(&bedroom.done) != 0)
+            continue;
+    for (unsigned i = 0; i < 6000 && threads() > others + SLEEPERS; i++)
+        nap(10000);
+    for (size_t i = 0; i < MAILED; i++)
+        for (size_t j = 0; j < SLEEPERS; j++)
+            weir_free(block[j][i]);
+    wait_for(before + SLEEPERS * MAILED * MAILED_SIZE / 4);
+    wake_up(thread);
 }
 
 /* ---- the helper ------------------------------------------------------------------------------------------------ */
