@@ -123,12 +123,15 @@ static void *alloc_entered(struct wr_heap *heap, size_t size, size_t align, bool
 
 static void free_deferred(struct wr_heap *heap);
 
+/* No address space has more: nothing is given back for the sake of such a block. */
+#define SIZE_MOST ((size_t)1 << 48)
+
 /** The slow path of every allocation. `align` is a power of two. */
 static void *alloc(size_t size, size_t align, bool zero)
 {
     bool zeroed = false;
     void *block = NULL;
-    if (wr_unlikely(size > PTRDIFF_MAX || align > PTRDIFF_MAX))
+    if (wr_unlikely(size > SIZE_MOST || align > SIZE_MOST))
         return wr_no_memory();
     struct wr_heap *heap = wr_enter();
     if (wr_likely(heap != NULL)) {
@@ -360,6 +363,8 @@ void weir_free_sized(void *block, size_t size)
 
 void weir_free_aligned_sized(void *block, size_t alignment, size_t size)
 {
+    if (block == NULL)
+        return;
     if (wr_unlikely(!wr_is_pow2(alignment) || (uintptr_t)block % alignment != 0))
         wr_fatal("invalid free of %p with alignment %zu: the block is not so aligned", block, alignment);
     weir_free_sized(block, size);

@@ -453,4 +453,5 @@ Test(alloc_grid, sized_frees_take_what_was_asked_for)
     }
     weir_free_sized(NULL, 10);
     weir_free_aligned_sized(NULL, 16, 10);
+    weir_free_aligned_sized(NULL, 0, 0);
 }

@@ -272,7 +272,8 @@ Test(thread, pools_emptied_by_many)
 
 /* ---- medium blocks go home --------------------------------------------------------------------------------------- */
 
-enum { HOMEWARD = 64, HOMEWARD_SIZE = 2 * WR_SMALL_MAX, TAKEN = 4 * HOMEWARD };
+enum { HOMEWARD = 64, TAKEN = 4 * HOMEWARD };
+#define HOMEWARD_SIZE (2 * WR_SMALL_MAX)
 
 struct journey {
     void *block[HOMEWARD];
