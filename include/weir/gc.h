@@ -36,7 +36,9 @@ enum {
 /* ---- collecting -------------------------------------------------------------------------------------------------- */
 
 /** Runs a pass now, enabled or not: WEIR_GC_YOUNG or WEIR_GC_FULL. A full one also takes over what exited threads have
- *  left, and ends with weir_trim(0).
+ *  left, whichever, and ends with weir_trim(0). What a thread that has exited left to another one must have been taken
+ *  over by that, or shared, by then (weir/object.h). Full passes that weir_new() starts take over only what is shared,
+ *  unless the process has no other thread.
  *  @return objects found unreachable, those that had to be kept included; -EINVAL for another generation; -EBUSY when a
  *  pass of this thread is under way (from a finalizer, say); -ENOMEM when there is no memory to work with, or the
  *  thread never made an object and cannot: then nothing has changed. */

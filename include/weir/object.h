@@ -14,8 +14,10 @@
  * and all that it reaches, shared; then counts are atomic, while the object's fields stay the program's to protect.
  * A program compiled with WEIR_DEBUG defined as 1 is checked for that: each reference and release asks whose the object
  * is, costs a call, and ends the process with the type's name where it is somebody else's. When a thread exits, what it
- * leaves belongs to the thread that releases it, shares it or collects next. Functions here may not be called in
- * signal handlers.
+ * leaves belongs to the first thread that releases some of it, shares it, or calls weir_gc_collect(WEIR_GC_FULL), which
+ * takes over all that there is; passes that start by themselves leave it alone while the process has other threads. So
+ * in a program of which several threads ask for full collections a thread shares what it leaves to another before it
+ * exits. Functions here may not be called in signal handlers.
  *
  * Misuse (a reference to or a release of what has been released, a pointer that is no object) ends the process with a
  * message that has the type and the address, where it is noticed: always when the block has not been reused.

@@ -17,10 +17,11 @@ WR_TLS struct wr_thread wr_thread = {.domain = &wr_domain_none};
 
 static struct {
     struct wr_lock lock;
-    struct wr_domain *_Atomic all;     /* newest first; only grows */
-    struct wr_domain *orphans, *spare; /* guarded by: lock */
-    struct wr_kind *spare_kinds;       /* guarded by: lock */
-    _Atomic unsigned orphan_count;     /* written under the lock */
+    struct wr_domain *_Atomic all;      /* newest first; only grows */
+    struct wr_domain *orphans, *common; /* those that were left, by status; guarded by: lock */
+    struct wr_domain *spare;            /* guarded by: lock */
+    struct wr_kind *spare_kinds;        /* guarded by: lock */
+    _Atomic unsigned left;              /* orphans and common; written under the lock */
 } domains;
 
 static void lock(void) { wr_lock(&domains.lock, WR_RANK_DOMAIN); }
@@ -153,6 +154,63 @@ static bool drop_empty_kinds(struct wr_domain *domain)
     return left;
 }
 
+/* Domains that were left are in one of two lists. */
+
+/** pre: lock, `domain` is in none. */
+static void list_left(struct wr_domain *domain, enum wr_domain_status status)
+{
+    struct wr_domain **list = status == WR_DOMAIN_ORPHAN ? &domains.orphans : &domains.common;
+    set_status(domain, status);
+    domain->prev = NULL;
+    domain->next = *list;
+    if (domain->next != NULL)
+        domain->next->prev = domain;
+    *list = domain;
+    atomic_fetch_add_explicit(&domains.left, 1, memory_order_relaxed);
+}
+
+/** Nobody else takes it from here on. pre: lock, `left` is in a list. */
+static void unlist_left(struct wr_domain *left)
+{
+    bool orphan = atomic_load_explicit(&left->status, memory_order_relaxed) == WR_DOMAIN_ORPHAN;
+    *(left->prev != NULL ? &left->prev->next : orphan ? &domains.orphans : &domains.common) = left->next;
+    if (left->next != NULL)
+        left->next->prev = left->prev;
+    set_status(left, WR_DOMAIN_LOST);
+    atomic_fetch_sub_explicit(&domains.left, 1, memory_order_relaxed);
+}
+
+/** pre: lock. */
+static void make_spare(struct wr_domain *domain)
+{
+    set_status(domain, WR_DOMAIN_SPARE);
+    domain->next = domains.spare;
+    domains.spare = domain;
+}
+
+static void find_own(struct wr_typed *pool, struct wr_span *span WR_UNUSED, void *arg)
+{
+    bool *found = arg;
+    for (unsigned i = 0; i < pool->kind->blocks && !*found; i++)
+        *found = wr_count_own(wr_typed_at(pool, i)) > 0;
+}
+
+static void find_own_big(struct wr_big *big, void *found)
+{
+    *(bool *)found |= wr_count_own(wr_header_of(big->object)) > 0;
+}
+
+/** Whether an object is neither shared nor immortal. pre: owner. */
+static bool has_own(struct wr_domain *domain)
+{
+    bool found = false;
+    for (unsigned b = 0; b < WR_BUCKETS && !found; b++)
+        for (struct wr_kind *kind = domain->bucket[b]; kind != &wr_kind_none && !found; kind = kind->next)
+            wr_kind_each(kind, find_own, &found);
+    wr_big_each(domain, find_own_big, &found);
+    return found;
+}
+
 /** The thread is about to exit. What it made and nobody has released waits for another thread. */
 static void thread_exits(void)
 {
@@ -164,30 +222,16 @@ static void thread_exits(void)
     wr_domain_tidy(domain, true);
     wr_thread.domain = &wr_domain_none;
     bool empty = !drop_empty_kinds(domain) && domain->bigs == NULL && domain->gc.garbage_count == 0;
+    enum wr_domain_status status = has_own(domain) ? WR_DOMAIN_ORPHAN : WR_DOMAIN_COMMON;
     lock();
-    set_status(domain, empty ? WR_DOMAIN_SPARE : WR_DOMAIN_ORPHAN);
-    struct wr_domain **list = empty ? &domains.spare : &domains.orphans;
-    domain->next = *list;
-    *list = domain;
-    if (!empty)
-        atomic_fetch_add_explicit(&domains.orphan_count, 1, memory_order_relaxed);
+    if (empty)
+        make_spare(domain);
+    else
+        list_left(domain, status);
     unlock();
 }
 
-bool wr_domain_has_orphans(void) { return atomic_load_explicit(&domains.orphan_count, memory_order_relaxed) > 0; }
-
-static struct wr_domain *take_orphan(void)
-{
-    lock();
-    struct wr_domain *orphan = domains.orphans;
-    if (orphan != NULL) {
-        domains.orphans = orphan->next;
-        set_status(orphan, WR_DOMAIN_LOST); /* nobody else's meanwhile */
-        atomic_fetch_sub_explicit(&domains.orphan_count, 1, memory_order_relaxed);
-    }
-    unlock();
-    return orphan;
-}
+bool wr_domain_has_left(void) { return atomic_load_explicit(&domains.left, memory_order_relaxed) > 0; }
 
 static void hand_over(struct wr_domain *from, struct wr_domain *to)
 {
@@ -206,7 +250,7 @@ static void hand_over(struct wr_domain *from, struct wr_domain *to)
     wr_owner_drain(&from->owner); /* to whom it belongs by now */
 }
 
-/** References that the orphan's list of garbage held are dropped: the objects are found again. */
+/** References that the list of garbage held are dropped: the objects are found again. */
 static void drop_garbage(struct wr_domain *from)
 {
     void **garbage = from->gc.garbage;
@@ -218,17 +262,42 @@ static void drop_garbage(struct wr_domain *from)
     weir_free(garbage);
 }
 
-void wr_domain_adopt(struct wr_domain *domain)
+/** pre: `left` is in no list any more. */
+static void take_over(struct wr_domain *left, struct wr_domain *domain)
 {
-    for (struct wr_domain *orphan; (orphan = take_orphan()) != NULL;) {
-        hand_over(orphan, domain);
-        drop_garbage(orphan);
-        lock();
-        set_status(orphan, WR_DOMAIN_SPARE);
-        orphan->next = domains.spare;
-        domains.spare = orphan;
-        unlock();
-    }
+    hand_over(left, domain);
+    drop_garbage(left);
+    lock();
+    make_spare(left);
+    unlock();
+}
+
+static struct wr_domain *take_left(bool orphans)
+{
+    lock();
+    struct wr_domain *left = orphans && domains.orphans != NULL ? domains.orphans : domains.common;
+    if (left != NULL)
+        unlist_left(left);
+    unlock();
+    return left;
+}
+
+void wr_domain_adopt(struct wr_domain *domain, bool all)
+{
+    for (struct wr_domain *left; (left = take_left(all)) != NULL;)
+        take_over(left, domain);
+}
+
+void wr_domain_adopt_one(struct wr_domain *domain, struct wr_domain *left)
+{
+    lock();
+    int status = atomic_load_explicit(&left->status, memory_order_relaxed);
+    bool free = status == WR_DOMAIN_ORPHAN || status == WR_DOMAIN_COMMON;
+    if (free)
+        unlist_left(left);
+    unlock();
+    if (free)
+        take_over(left, domain);
 }
 
 static void fork_prepare(void);

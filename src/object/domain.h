@@ -2,7 +2,9 @@
  * What the files of this layer share: the header's words, the threads' domains, large objects.
  *
  * A domain is a thread's objects: its kinds (core/typed.h), its large objects, its collector. When a thread exits its
- * domain is an orphan until a thread takes over what is in it.
+ * domain is left until another thread takes over what is in it. If that is shared objects alone any thread may. Objects
+ * of the thread's own were left for one certain thread, which shows itself by what it does to them: no other is to take
+ * them meanwhile, or two would change the same pools.
  *
  * The count, by its three highest bits:
  *
@@ -188,7 +190,8 @@ struct wr_big {
 enum wr_domain_status {
     WR_DOMAIN_NONE,   /* of threads that have none */
     WR_DOMAIN_RUNS,   /* a thread's */
-    WR_DOMAIN_ORPHAN, /* its thread has exited */
+    WR_DOMAIN_ORPHAN, /* its thread has exited, and has left objects of its own */
+    WR_DOMAIN_COMMON, /* its thread has exited, and what it has left is shared or immortal */
     WR_DOMAIN_LOST,   /* its thread was not there any more after a fork, and may have been anywhere */
     WR_DOMAIN_SPARE   /* empty */
 };
@@ -227,7 +230,8 @@ struct wr_domain {
     struct wr_gc gc;
     _Atomic int status;           /* enum wr_domain_status; changes under: domain lock */
     uint32_t thread;              /* whose, for messages */
-    struct wr_domain *next, *all; /* guarded by: domain lock. orphans or spares; every one */
+    struct wr_domain *next, *prev; /* guarded by: domain lock. Those that were left, or spares, which have no prev */
+    struct wr_domain *all;         /* guarded by: domain lock. Every one */
 };
 
 /** A thread. All of it its own. */
@@ -260,11 +264,14 @@ struct wr_domain *wr_domain_get(void);
 /** The kind of the domain's for blocks of `class`; NULL when memory is short. */
 struct wr_kind *wr_domain_kind(struct wr_domain *domain, const struct weir_type *type, uintptr_t key, unsigned class);
 
-/** Takes over what exited threads have left. */
-void wr_domain_adopt(struct wr_domain *domain);
+/** Takes over what exited threads have left: all of it, or only the domains in which all is shared or immortal. */
+void wr_domain_adopt(struct wr_domain *domain, bool all);
 
-/** Whether there are orphans; a guess. */
-bool wr_domain_has_orphans(void);
+/** Takes over what is in one domain, if that is left and no other thread does so at this moment. */
+void wr_domain_adopt_one(struct wr_domain *domain, struct wr_domain *left);
+
+/** Whether exited threads have left anything; a guess. */
+bool wr_domain_has_left(void);
 
 /** Takes blocks back that others have freed, for all kinds; puts the current pools aside if `aside`. pre: owner. */
 void wr_domain_tidy(struct wr_domain *domain, bool aside);
@@ -360,6 +367,8 @@ void wr_object_misuse(const struct wr_header *header, const char *verb) WR_NORET
 /** gc.c: when the process makes its first object; before weir_new() takes more memory; at a thread's end. */
 void wr_gc_start(void);
 void wr_gc_before_new(struct wr_domain *domain);
+/** gc.c: there is no memory for an object. Objects found unreachable, or -errno. */
+long wr_gc_when_short(struct wr_domain *domain);
 void wr_gc_at_exit(struct wr_domain *domain);
 bool wr_gc_is_stressed(void);
 /** A pool of the domain's has gone. */

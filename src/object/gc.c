@@ -17,6 +17,7 @@
 #include "base/text.h"
 #include "front/thread.h"
 #include "object/trace.h"
+#include "os/helper.h"
 
 enum {
     YOUNG_BYTES = 1 << 20, /* default threshold of young passes */
@@ -659,32 +660,43 @@ static long run(struct wr_domain *domain, const struct wr_trace_want *want, bool
     return result;
 }
 
-static long collect(struct wr_domain *domain, int generation)
+/** What an exited thread has left of its own belongs to a thread that knows of it. A pass that nobody has asked for may
+ *  run in any, and takes it only where no other thread can be meant. */
+static long collect(struct wr_domain *domain, int generation, bool asked)
 {
     struct wr_trace_want want = {.domain = domain, .generation = generation, .most = SIZE_MAX};
-    if (generation == WEIR_GC_FULL)
-        wr_domain_adopt(domain);
+    if (generation == WEIR_GC_FULL && wr_domain_has_left())
+        wr_domain_adopt(domain, asked || wr_helper_others() == 1);
     wr_domain_tidy(domain, false);
     return run(domain, &want, false);
+}
+
+/** pre: not running. */
+static long collect_and_trim(struct wr_domain *domain, bool asked)
+{
+    long found = collect(domain, WEIR_GC_FULL, asked);
+    wr_domain_tidy(domain, true);
+    weir_trim(0);
+    return found;
 }
 
 long weir_gc_collect(int generation)
 {
     if (generation != WEIR_GC_YOUNG && generation != WEIR_GC_FULL)
         return -EINVAL;
-    if (wr_thread.domain == &wr_domain_none && !wr_domain_has_orphans())
+    if (wr_thread.domain == &wr_domain_none && !wr_domain_has_left())
         return 0;
     struct wr_domain *domain = wr_domain_get();
     if (domain == NULL)
         return -ENOMEM;
     if (domain->gc.running)
         return -EBUSY;
-    long found = collect(domain, generation);
-    if (generation == WEIR_GC_FULL) {
-        wr_domain_tidy(domain, true);
-        weir_trim(0);
-    }
-    return found;
+    return generation == WEIR_GC_FULL ? collect_and_trim(domain, true) : collect(domain, generation, true);
+}
+
+long wr_gc_when_short(struct wr_domain *domain)
+{
+    return domain->gc.running ? -EBUSY : collect_and_trim(domain, false);
 }
 
 void wr_gc_before_new(struct wr_domain *domain)
@@ -693,7 +705,7 @@ void wr_gc_before_new(struct wr_domain *domain)
     gc->low_elsewhere = wr_min(gc->low_elsewhere, pages_elsewhere(domain));
     size_t pages = pages_of(domain), low = low_of(domain);
     if (wr_unlikely(wr_gc_is_stressed()) && !gc->running && weir_gc_is_enabled()) {
-        collect(domain, WEIR_GC_FULL);
+        collect(domain, WEIR_GC_FULL, false);
         return;
     }
     if (wr_likely(pages < low + gc->step) || gc->running)
@@ -701,9 +713,9 @@ void wr_gc_before_new(struct wr_domain *domain)
     gc->full_pages = wr_min(gc->full_pages, low);
     size_t full = due_at(domain, WEIR_GC_FULL), young = due_at(domain, WEIR_GC_YOUNG);
     if (full != SIZE_MAX && pages - gc->full_pages >= full)
-        collect(domain, WEIR_GC_FULL);
+        collect(domain, WEIR_GC_FULL, false);
     else if (young != SIZE_MAX && pages - low >= young)
-        collect(domain, WEIR_GC_YOUNG);
+        collect(domain, WEIR_GC_YOUNG, false);
     else
         gc->step = wr_min(young, full);
 }

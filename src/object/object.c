@@ -191,14 +191,22 @@ static WR_NOINLINE bool undo(struct wr_burial *burial, struct wr_header *header,
     return true;
 }
 
+/** Whether what an exited thread has left is the caller's from now on, who has released an object of it: one that was
+ *  not shared says so; any does where all are shared. */
+static bool comes_to_us(const struct wr_domain *domain, const struct wr_header *header)
+{
+    int status = atomic_load_explicit(&domain->status, memory_order_relaxed);
+    return status == WR_DOMAIN_COMMON || (status == WR_DOMAIN_ORPHAN && (wr_state(header) & WR_STATE_SHARED) == 0);
+}
+
 /** Frees a block that is not the calling thread's, or makes its pool's state change. */
 static WR_NOINLINE void free_unusual(struct wr_typed *pool, struct wr_header *header)
 {
     struct wr_domain *domain = wr_kind_domain(pool->kind);
-    if (domain != wr_thread.domain && atomic_load_explicit(&domain->status, memory_order_relaxed) == WR_DOMAIN_ORPHAN) {
+    if (domain != wr_thread.domain && comes_to_us(domain, header)) {
         struct wr_domain *self = wr_domain_get();
         if (self != NULL)
-            wr_domain_adopt(self);
+            wr_domain_adopt_one(self, domain);
     }
     if (wr_kind_domain(pool->kind) != wr_thread.domain) {
         wr_typed_send(pool, header);
@@ -489,7 +497,7 @@ static struct wr_header *check(void *object, const char *verb, const char *file,
         misuse_at(header, verb, file, line);
     struct wr_domain *self = wr_domain_get();
     if (self != NULL)
-        wr_domain_adopt(self);
+        wr_domain_adopt_one(self, domain);
     return header;
 }
 
@@ -615,7 +623,7 @@ static WR_NOINLINE void *new_small(const struct weir_type *type, uintptr_t key, 
     if (wr_unlikely(header == NULL)) {
         /* What dead cycles hold may be what is missing. */
         if (weir_gc_is_enabled())
-            weir_gc_collect(WEIR_GC_FULL);
+            wr_gc_when_short(domain);
         wr_make_room();
         kind = wr_domain_kind(domain, type, key, class);
         header = kind != NULL ? pop_refilled(kind) : NULL;
@@ -635,7 +643,7 @@ static WR_NOINLINE void *new_big(const struct weir_type *type, size_t size)
         return no_memory();
     wr_gc_before_new(domain);
     struct wr_header *header = wr_big_new(domain, type, size);
-    if (header == NULL && weir_gc_is_enabled() && weir_gc_collect(WEIR_GC_FULL) > 0)
+    if (header == NULL && weir_gc_is_enabled() && wr_gc_when_short(domain) > 0)
         header = wr_big_new(domain, type, size);
     return header != NULL ? wr_object_of(header) : no_memory();
 }

@@ -52,13 +52,16 @@ static struct helper {
 size_t wr_helper_others(void)
 {
     struct stat task;
-    int saved = errno;
+    int saved = errno, before[WR_COUNT(helper)];
+    for (size_t i = 0; i < WR_COUNT(helper); i++)
+        before[i] = atomic_load_explicit(&helper[i].tid, memory_order_acquire);
     /* A folder has a link for itself, one in its parent, and one for each folder in it. */
     bool known = stat("/proc/self/task", &task) == 0 && task.st_nlink > 2;
     errno = saved;
     size_t threads = known ? (size_t)task.st_nlink - 2 : 0;
+    /* One that was being made, or came or went meanwhile, may not have been counted, and is not taken off. */
     for (size_t i = 0; i < WR_COUNT(helper) && threads > 1; i++)
-        threads -= atomic_load_explicit(&helper[i].tid, memory_order_relaxed) != 0;
+        threads -= before[i] > 0 && atomic_load_explicit(&helper[i].tid, memory_order_relaxed) == before[i];
     return threads;
 }
 

@@ -15,7 +15,8 @@ bool wr_helper_start(void (*fn)(void));
 /** In a forked child, where threads other than the caller's are gone. */
 void wr_helper_fork_child(void);
 
-/** Threads of the process, helpers not counted; 0 where the system does not tell. Keeps errno. */
+/** Threads of the process, helpers not counted, but for one that just comes or goes: never less than there are. 0 where
+ *  the system does not tell. Keeps errno. */
 size_t wr_helper_others(void);
 
 #endif

@@ -214,6 +214,167 @@ Test(object_threads, many_threads_leave_and_release)
     must(alive() == 0, "%lu are alive", alive());
 }
 
+/* ---- whose it is ------------------------------------------------------------------------------------------------- */
+
+/* A thread that has objects of its own, and nothing to do with what another one has left. */
+static struct {
+    pthread_barrier_t turn;
+    pthread_t thread;
+    void (*work)(void);
+} bystander;
+
+static void *stand_by(void *arg WR_UNUSED)
+{
+    struct node *mine = make(&node_type);
+    pthread_barrier_wait(&bystander.turn);
+    pthread_barrier_wait(&bystander.turn);
+    bystander.work();
+    pthread_barrier_wait(&bystander.turn);
+    pthread_barrier_wait(&bystander.turn);
+    weir_unref(mine);
+    return NULL;
+}
+
+static void begin_bystander(void (*work)(void))
+{
+    bystander.work = work;
+    pthread_barrier_init(&bystander.turn, NULL, 2);
+    must(pthread_create(&bystander.thread, NULL, stand_by, NULL) == 0, "no thread");
+    pthread_barrier_wait(&bystander.turn);
+}
+
+static void let_bystander_work(void)
+{
+    pthread_barrier_wait(&bystander.turn);
+    pthread_barrier_wait(&bystander.turn);
+}
+
+static void end_bystander(void)
+{
+    pthread_barrier_wait(&bystander.turn);
+    pthread_join(bystander.thread, NULL);
+    pthread_barrier_destroy(&bystander.turn);
+}
+
+/** Has weir_new() start full passes. */
+static void start_passes(void)
+{
+    static const struct weir_type fresh_type = {.name = "fresh", .size = 8}; /* no page has room for one yet */
+    struct weir_gc_stats before, after;
+    weir_gc_get_stats(&before);
+    weir_gc_set_debug(WEIR_GC_DEBUG_UNCOLLECTABLE | WEIR_GC_DEBUG_STRESS);
+    for (int i = 0; i < 10; i++)
+        weir_unref(weir_new(&fresh_type));
+    weir_gc_set_debug(WEIR_GC_DEBUG_UNCOLLECTABLE);
+    weir_gc_get_stats(&after);
+    must(after.full >= before.full + 10, "weir_new() started %lu full passes", after.full - before.full);
+}
+
+static struct left {
+    struct node *own, *shared, *cycle;
+} left;
+
+static void *leave_own(void *arg WR_UNUSED)
+{
+    left.own = make(&node_type);
+    left.own->left = make(&node_type);
+    left.cycle = make(&node_type);
+    left.cycle->left = weir_ref(left.cycle);
+    return NULL;
+}
+
+static void *leave_shared(void *arg WR_UNUSED)
+{
+    left.shared = weir_share(make(&node_type));
+    left.shared->left = weir_share(make(&node_type));
+    return NULL;
+}
+
+static void *leave_both(void *arg)
+{
+    leave_shared(arg);
+    return leave_own(arg);
+}
+
+/** What was left is this thread's, who releases some of it. */
+static void must_become_ours(void)
+{
+    weir_clear(&left.own->left);
+    must(weir_gc_is_tracked(left.own), "another thread has taken what was left");
+    weir_unref(left.own);
+    weir_clear(&left.cycle);
+    must(weir_gc_collect(WEIR_GC_FULL) == 1, "a cycle that was left is not ours");
+}
+
+Test(object_threads, a_pass_that_nobody_asked_for_takes_nothing_from_those_who_know_of_it)
+{
+    begin_bystander(start_passes);
+    unit_on_thread(leave_own, NULL);
+    let_bystander_work();
+    must_become_ours();
+    end_bystander();
+    must(alive() == 0, "%lu are alive", alive());
+}
+
+static void release_shared(void) { weir_clear(&left.shared); }
+
+Test(object_threads, who_releases_a_shared_object_takes_nothing_that_is_not)
+{
+    begin_bystander(release_shared);
+    unit_on_thread(leave_both, NULL);
+    let_bystander_work();
+    must_become_ours();
+    end_bystander();
+    must(alive() == 0, "%lu are alive", alive());
+}
+
+static struct left others;
+
+static void release_others(void)
+{
+    weir_clear(&others.own->left);
+    must(weir_gc_is_tracked(others.own), "not taken over by a release");
+    weir_clear(&others.own);
+    weir_clear(&others.cycle);
+}
+
+Test(object_threads, who_releases_what_one_thread_has_left_takes_nothing_of_another)
+{
+    begin_bystander(release_others);
+    unit_on_thread(leave_own, NULL);
+    others = left;
+    unit_on_thread(leave_own, NULL);
+    let_bystander_work();
+    must_become_ours();
+    end_bystander();
+    must(alive() == 0, "%lu are alive", alive());
+}
+
+/** Pages of the calling thread's objects. */
+static uint64_t pages(void)
+{
+    struct weir_gc_stats stats;
+    weir_gc_get_stats(&stats);
+    return stats.pages;
+}
+
+Test(object_threads, where_all_that_was_left_is_shared_any_thread_takes_it)
+{
+    weir_unref(make(&node_type));
+    begin_bystander(start_passes);
+    unit_on_thread(leave_shared, NULL);
+    uint64_t before = pages();
+    start_passes();
+    must(pages() > before, "not taken over by a pass");
+    weir_clear(&left.shared->left);
+    weir_clear(&left.shared);
+    unit_on_thread(leave_shared, NULL);
+    weir_clear(&left.shared); /* by a release, too */
+    let_bystander_work();
+    end_bystander();
+    must(alive() == 0, "%lu are alive", alive());
+}
+
 /* ---- cycles of shared objects ------------------------------------------------------------------------------------ */
 
 static void *make_shared_cycles(void *arg WR_UNUSED)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * A program that forgets some of what it makes; what it does is its argument. */
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -121,6 +122,36 @@ static void stress(void)
     printf("passes %d\n", stats.full >= 49);
 }
 
+/* A cycle of a thread's, which only the main one drops; then that makes objects until a full pass starts by itself. */
+static void *make_cycle(void *out)
+{
+    struct session *session = weir_new(&session_type);
+    session->peer = weir_ref(session);
+    *(struct session **)out = session;
+    return NULL;
+}
+
+static void outlive(void)
+{
+    pthread_t thread;
+    struct session *left;
+    struct weir_gc_stats stats;
+    pthread_create(&thread, NULL, make_cycle, &left);
+    pthread_join(thread, NULL);
+    weir_unref(left);
+    struct session *list = NULL;
+    do {
+        for (int i = 0; i < 10000; i++) {
+            struct session *session = weir_new(&session_type);
+            session->peer = list;
+            list = session;
+        }
+        weir_gc_get_stats(&stats);
+    } while (stats.full == 0);
+    printf("collected %lu\n", (unsigned long)stats.collected);
+    weir_unref(list);
+}
+
 int main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "";
@@ -140,6 +171,8 @@ int main(int argc, char **argv)
         use_after();
     else if (strcmp(what, "stress") == 0)
         stress();
+    else if (strcmp(what, "outlive") == 0)
+        outlive();
     else
         return 2;
     return 0;

@@ -21,7 +21,8 @@ def leaky(*args, debug=False, env=None):
     if not LIBRARY.is_file():
         raise Skip("this build has no shared library")
     flags = ["-DWEIR_DEBUG=1"] if debug else []
-    return run(build(SOURCE, *flags, LIBRARY, f"-Wl,-rpath,{LIBRARY.parent}"), *args, env=env, preload=False)
+    flags += ["-pthread", LIBRARY, f"-Wl,-rpath,{LIBRARY.parent}"]
+    return run(build(SOURCE, *flags), *args, env=env, preload=False)
 
 
 def line_of(mark):
@@ -120,6 +121,12 @@ def _():
 def _():
     expect(leaky("stress", env={"WEIR_GC_DEBUG": "stress"}).out == "passes 1\n", "no passes")
     expect(leaky("stress").out == "passes 0\n", "passes without it")
+
+
+@case("where one thread is left, a full pass that starts by itself collects what others have left")
+def _():
+    result = leaky("outlive")
+    expect(result.status == 0 and result.out == "collected 1\n", "not collected", result)
 
 
 # ---- graphs, one object ----
