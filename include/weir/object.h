@@ -271,12 +271,14 @@ static inline void weir_auto_(void *slot) { weir_clear(slot); }
 
 /** Makes an object of the calling thread's shared, and all that it reaches: from now on any thread may hold and release
  *  it. What is stored in a shared object later must be shared before. Shared for good: counts are atomic (some 5 ns),
- *  and cycles are found by weir_gc_collect_shared() alone. Returns `object`; NULL is fine. Memory is not needed. */
+ *  and cycles are found by weir_gc_collect_shared() alone. Returns `object`; NULL is fine. Cannot fail: without memory
+ *  for a list of what is yet to be looked into it takes longer. */
 WEIR_API void *weir_share(void *object);
 
 /** Makes an object of the calling thread's, or a shared one, immortal, and all that it reaches: its count is never
  *  written again, so processes forked later share its pages, and any thread may use it. Never finalized or freed.
- *  Returns `object`; NULL is fine. */
+ *  Returns `object`; NULL is fine. Cannot fail either. Of what two threads make immortal at once all is so when both
+ *  have returned. */
 WEIR_API void *weir_immortalize(void *object);
 
 WEIR_API bool weir_is_shared(const void *object);

@@ -81,6 +81,7 @@ struct wr_kind {
     char *page;                     /* what slot 0 of it would be: its first byte - 8 */
     char *fresh, *fresh_end;        /* its blocks that nobody has taken yet: they are not on `free` */
     struct wr_kind *next;           /* the object layer's: kinds of an owner */
+    struct wr_kind *all;            /* the object layer's: every one, whoever's; never changes */
 
     /* guarded by: heap->lock */
     struct wr_span *list[WR_LISTS]; /* all its spans; WR_LIST_NONE: those with nothing to take */

@@ -20,7 +20,7 @@ static struct {
     struct wr_domain *_Atomic all;      /* newest first; only grows */
     struct wr_domain *orphans, *common; /* those that were left, by status; guarded by: lock */
     struct wr_domain *spare;            /* guarded by: lock */
-    struct wr_kind *spare_kinds;        /* guarded by: lock */
+    struct wr_kind *kinds, *spare_kinds; /* all, which only grow in number; guarded by: lock */
     _Atomic unsigned left;              /* orphans and common; written under the lock */
 } domains;
 
@@ -38,13 +38,30 @@ static struct wr_kind *take_kind(void)
 {
     lock();
     struct wr_kind *kind = domains.spare_kinds;
-    if (kind != NULL)
+    if (kind != NULL) {
         domains.spare_kinds = kind->next;
+        *kind = (struct wr_kind){.all = kind->all}; /* under the lock: see wr_kinds_each() */
+    }
     unlock();
-    if (kind == NULL)
-        return wr_meta_alloc(sizeof *kind);
-    *kind = (struct wr_kind){0};
+    if (kind != NULL || (kind = wr_meta_alloc(sizeof *kind)) == NULL)
+        return kind;
+    lock();
+    kind->all = domains.kinds;
+    domains.kinds = kind;
+    unlock();
     return kind;
+}
+
+/** Whether a kind has been set up: it may be another thread's, which is just about that, and then has no object. */
+static WR_RACY bool has_heap(const struct wr_kind *kind) { return kind->heap != NULL; }
+
+void wr_kinds_each(void (*fn)(struct wr_kind *kind, void *arg), void *arg)
+{
+    lock(); /* so that a kind's heap stays the one it is, once it has one */
+    for (struct wr_kind *kind = domains.kinds; kind != NULL; kind = kind->all)
+        if (has_heap(kind))
+            fn(kind, arg);
+    unlock();
 }
 
 /** A type that says what cannot be is found out before its first object is made. */

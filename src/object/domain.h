@@ -276,6 +276,9 @@ bool wr_domain_has_left(void);
 /** Takes blocks back that others have freed, for all kinds; puts the current pools aside if `aside`. pre: owner. */
 void wr_domain_tidy(struct wr_domain *domain, bool aside);
 
+/** Calls fn for each kind, whoever's, that may have objects, under the domain lock. */
+void wr_kinds_each(void (*fn)(struct wr_kind *kind, void *arg), void *arg);
+
 /** Calls fn for each domain that there ever was; those made meanwhile may be missed. */
 void wr_domain_each(void (*fn)(struct wr_domain *domain, void *arg), void *arg);
 

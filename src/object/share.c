@@ -1,18 +1,26 @@
 /* SPDX-License-Identifier: MIT
  * Sharing objects between threads, and making them immortal, with all that they reach.
  *
- * What is reached is marked first (its count changes sort) and looked into later. The list of what is yet to be looked
- * into is short and on the stack; what does not fit there keeps WR_STATE_GREY, and is found again by looking through
- * the thread's objects. So any graph is done in constant memory, and nothing can fail. No lock: all that changes is the
- * calling thread's, or about to be everybody's for good. */
+ * What is reached is marked first (its count changes sort) and looked into later. What is yet to be looked into is in a
+ * list that grows. Where there is no memory for that an object keeps WR_STATE_GREY, and is found again by looking
+ * through pools. So nothing can fail.
+ *
+ * What this walk has made grey must be found by it, and what another thread's has must not: that may share what this
+ * one makes immortal, and its objects are yet to change. An object that was the caller's own lies in its domain, or in
+ * one that was left, which is taken over then. One that was shared may lie in any domain; as all that it reaches is
+ * shared, too, it does no harm if two threads find it. The domains' locks are held while pools are looked through, and
+ * no lock otherwise: all that changes is the calling thread's, or about to be everybody's for good. */
 #include "object/domain.h"
+
+#include <errno.h>
 
 enum { STACK = 512 };
 
 struct walk {
     bool immortal; /* else shared */
-    unsigned count;
-    bool overflow;
+    bool overflow; /* there are grey objects, as there is no memory */
+    void **list;   /* `stack`, or from weir_malloc() */
+    size_t count, room;
     void *stack[STACK];
 };
 
@@ -39,16 +47,44 @@ static bool mark(struct wr_header *header, bool immortal)
     }
 }
 
+static bool grow(struct walk *walk)
+{
+    int saved = errno;
+    size_t room = walk->room * 2;
+    void **list = weir_reallocarray(walk->list != walk->stack ? walk->list : NULL, room, sizeof *list);
+    errno = saved;
+    if (list == NULL)
+        return false;
+    if (walk->list == walk->stack)
+        memcpy(list, walk->stack, sizeof walk->stack);
+    walk->list = list;
+    walk->room = room;
+    return true;
+}
+
+/** What an exited thread has left is the caller's now. */
+static void take_over(const struct wr_header *header)
+{
+    struct wr_domain *domain = wr_place_domain(wr_place_of(header)), *self;
+    if (domain != wr_thread.domain && (self = wr_domain_get()) != NULL)
+        wr_domain_adopt_one(self, domain);
+}
+
 static void reach(void *object, void *arg)
 {
     struct walk *walk = arg;
     struct wr_header *header = wr_header_of(object);
     if (object == NULL || !mark(header, walk->immortal))
         return;
-    if (walk->count < STACK) {
-        walk->stack[walk->count++] = object;
+    const struct weir_type *type = wr_place_type(wr_place_of(header));
+    if (type->nrefs == 0 && type->traverse == NULL)
+        return;
+    if (walk->count < walk->room || (!walk->overflow && grow(walk))) {
+        walk->list[walk->count++] = object;
         return;
     }
+    if (wr_count(header) < WR_COUNT_WAS_SHARED || !walk->immortal)
+        take_over(header);
     wr_state_set(header, WR_STATE_GREY);
     walk->overflow = true;
 }
@@ -56,54 +92,83 @@ static void reach(void *object, void *arg)
 static void look_into(struct walk *walk)
 {
     while (walk->count > 0) {
-        void *object = walk->stack[--walk->count];
+        void *object = walk->list[--walk->count];
         wr_object_visit(object, wr_place_type(wr_place_of(wr_header_of(object))), reach, walk);
     }
 }
 
 /* Pools and large objects are looked through under locks that what a traverse function does must not meet, so the grey
- * are gathered first, a stackful at a time. */
+ * are gathered first, as many as there is room for. */
 
-static void gather(struct wr_header *header, struct walk *walk)
+/** `own`: the object lies in the caller's domain. */
+static WR_RACY void gather(struct wr_header *header, struct walk *walk, bool own)
 {
-    if (wr_count_sort(wr_count(header)) < WR_SORT_SHARED || (wr_state(header) & WR_STATE_GREY) == 0)
+    int32_t count = wr_count(header);
+    enum wr_sort sort = walk->immortal ? WR_SORT_IMMORTAL : WR_SORT_SHARED;
+    if (wr_count_sort(count) != sort || (!own && count < WR_COUNT_WAS_SHARED) ||
+        (wr_state(header) & WR_STATE_GREY) == 0)
         return;
-    if (walk->count == STACK) {
+    if (walk->count == walk->room) {
         walk->overflow = true;
         return;
     }
     wr_state_clear(header, WR_STATE_GREY);
-    walk->stack[walk->count++] = wr_object_of(header);
+    walk->list[walk->count++] = wr_object_of(header);
+}
+
+/** Whether what is grey in the domain is so by the caller, whatever it was. A caller without a domain, since memory is
+ *  short, can have reached only what was left. */
+static bool is_ours(const struct wr_domain *domain)
+{
+    return domain == wr_thread.domain ||
+           (wr_thread.domain == &wr_domain_none &&
+            atomic_load_explicit(&domain->status, memory_order_relaxed) != WR_DOMAIN_RUNS);
 }
 
 static void gather_pool(struct wr_typed *pool, struct wr_span *span WR_UNUSED, void *arg)
 {
+    bool own = is_ours(wr_kind_domain(pool->kind));
     for (unsigned i = 0; i < pool->kind->blocks; i++)
-        gather(wr_typed_at(pool, i), arg);
+        gather(wr_typed_at(pool, i), arg, own);
 }
 
-static void gather_big(struct wr_big *big, void *arg) { gather(wr_header_of(big->object), arg); }
+static void gather_big(struct wr_big *big, void *arg) { gather(wr_header_of(big->object), arg, is_ours(big->domain)); }
 
-static void gather_all(struct wr_domain *domain, void *walk)
+static void gather_kind(struct wr_kind *kind, void *arg)
 {
-    for (unsigned b = 0; b < WR_BUCKETS; b++)
-        for (struct wr_kind *kind = domain->bucket[b]; kind != &wr_kind_none && kind->key != 0; kind = kind->next)
-            wr_kind_each(kind, gather_pool, walk);
-    wr_big_each(domain, gather_big, walk);
+    const struct walk *walk = arg;
+    if (walk->immortal || is_ours(wr_kind_domain(kind)))
+        wr_kind_each(kind, gather_pool, arg);
+}
+
+static void gather_bigs(struct wr_domain *domain, void *arg)
+{
+    const struct walk *walk = arg;
+    if (walk->immortal || is_ours(domain))
+        wr_big_each(domain, gather_big, arg);
 }
 
 static void *spread(void *object, bool immortal)
 {
-    struct walk walk = {.immortal = immortal};
+    struct walk walk = {.immortal = immortal, .room = STACK};
+    struct wr_burial burial, *outer;
     if (object == NULL)
         return NULL;
+    walk.list = walk.stack;
+    outer = wr_burial_begin(&burial); /* what dies by taking over domains waits: nothing changes during the walk */
+    if (wr_count_own(wr_header_of(object)) > 0)
+        take_over(wr_header_of(object));
     reach(object, &walk);
     look_into(&walk);
     while (walk.overflow) {
         walk.overflow = false;
-        gather_all(wr_thread.domain, &walk);
+        wr_kinds_each(gather_kind, &walk);
+        wr_domain_each(gather_bigs, &walk);
         look_into(&walk);
     }
+    wr_burial_end(outer);
+    if (walk.list != walk.stack)
+        weir_free(walk.list);
     return object;
 }
 

@@ -733,6 +733,87 @@ static void read_lines(void)
 
 Test(nomem, chunks) { refuse_each(read_lines); }
 
+/* ---- sharing ----------------------------------------------------------------------------------------------------- */
+
+enum { BOXES = 3000 };
+
+/** A vec of boxes, each with another; some are large. */
+static void *make_boxes(void *out)
+{
+    struct weir_vec *vec = weir_vec_new(NULL);
+    for (int i = 0; i < BOXES; i++) {
+        struct node *box = make(i % 100 == 99 ? &large_type : &node_type);
+        box->left = make(&node_type);
+        must(weir_vec_take(vec, box) == 0, "no memory");
+    }
+    *(struct weir_vec **)out = vec;
+    return NULL;
+}
+
+static void must_all_be(const struct weir_vec *vec, bool (*what)(const void *object))
+{
+    struct weir_cursor at = {0};
+    struct node *box;
+    must(what(vec), "not the vec itself");
+    while (weir_vec_next(vec, &at, &box))
+        must(what(box) && what(box->left), "not box %lu, or what is in it", at.next - 1);
+}
+
+/** Does it to a graph, and all memory is refused. */
+static void without_memory(void *(*what)(void *object), struct weir_vec *vec)
+{
+    plan.n = 1;
+    plan.lasting = true;
+    plan.seen = 0;
+    arm();
+    what(vec);
+    disarm();
+    must(plan.seen > 0, "no memory was asked for");
+    must_all_be(vec, what == weir_share ? weir_is_shared : weir_is_immortal);
+}
+
+Test(nomem, sharing)
+{
+    struct weir_vec *vec;
+    make_boxes(&vec);
+    without_memory(weir_share, vec);
+    weir_unref(vec);
+    unit_on_thread(make_boxes, &vec); /* what an exited thread has left */
+    without_memory(weir_share, vec);
+    weir_unref(vec);
+    must(weir_gc_collect(WEIR_GC_FULL) == 0 && unit_alive() == 0 && made == gone, "%lu are alive", unit_alive());
+}
+
+static struct {
+    pthread_barrier_t turn;
+    struct weir_vec *vec;
+} running;
+
+static void *share_and_run(void *arg WR_UNUSED)
+{
+    make_boxes(&running.vec);
+    weir_share(running.vec);
+    pthread_barrier_wait(&running.turn);
+    pthread_barrier_wait(&running.turn);
+    return NULL;
+}
+
+Test(nomem, making_immortal)
+{
+    struct weir_vec *vec;
+    pthread_t thread;
+    make_boxes(&vec);
+    without_memory(weir_immortalize, vec);
+    unit_on_thread(make_boxes, &vec);
+    without_memory(weir_immortalize, vec);
+    pthread_barrier_init(&running.turn, NULL, 2);
+    must(pthread_create(&thread, NULL, share_and_run, NULL) == 0, "no thread");
+    pthread_barrier_wait(&running.turn);
+    without_memory(weir_immortalize, running.vec); /* what a running thread has made, and shared */
+    pthread_barrier_wait(&running.turn);
+    pthread_join(thread, NULL);
+}
+
 /* ---- looking ----------------------------------------------------------------------------------------------------- */
 
 static int count_one(void *object WR_UNUSED, void *count)

@@ -375,6 +375,71 @@ Test(object_threads, where_all_that_was_left_is_shared_any_thread_takes_it)
     must(alive() == 0, "%lu are alive", alive());
 }
 
+/* ---- sharing what other threads have made ------------------------------------------------------------------------ */
+
+enum { BOXES = 3000 };
+
+/** A vec of boxes, each with a leaf; some are large. */
+static void *make_boxes(void *out)
+{
+    struct weir_vec *vec = weir_vec_new(NULL);
+    for (int i = 0; i < BOXES; i++) {
+        struct node *box = make(i % 100 == 99 ? &large_type : &node_type);
+        box->left = make(&node_type);
+        must(weir_vec_take(vec, box) == 0, "no memory");
+    }
+    *(struct weir_vec **)out = vec;
+    return NULL;
+}
+
+static void must_all_be(const struct weir_vec *vec, bool (*what)(const void *object))
+{
+    struct weir_cursor at = {0};
+    struct node *box;
+    must(what(vec), "not the vec itself");
+    while (weir_vec_next(vec, &at, &box))
+        must(what(box) && what(box->left), "not box %lu, or its leaf", at.next - 1);
+}
+
+Test(object_threads, what_a_thread_has_left_is_shared_as_a_whole)
+{
+    struct weir_vec *vec;
+    unit_on_thread(make_boxes, &vec);
+    weir_share(vec);
+    must_all_be(vec, weir_is_shared);
+    weir_unref(vec);
+    must(alive() == 0, "%lu are alive", alive());
+    unit_on_thread(make_boxes, &vec);
+    weir_immortalize(vec);
+    must_all_be(vec, weir_is_immortal);
+}
+
+static struct {
+    pthread_barrier_t turn;
+    struct weir_vec *vec;
+} running;
+
+static void *share_and_run(void *arg WR_UNUSED)
+{
+    make_boxes(&running.vec);
+    weir_share(running.vec);
+    pthread_barrier_wait(&running.turn);
+    pthread_barrier_wait(&running.turn);
+    return NULL;
+}
+
+Test(object_threads, what_a_running_thread_has_shared_is_made_immortal_as_a_whole)
+{
+    pthread_t thread;
+    pthread_barrier_init(&running.turn, NULL, 2);
+    must(pthread_create(&thread, NULL, share_and_run, NULL) == 0, "no thread");
+    pthread_barrier_wait(&running.turn);
+    weir_immortalize(running.vec);
+    must_all_be(running.vec, weir_is_immortal);
+    pthread_barrier_wait(&running.turn);
+    pthread_join(thread, NULL);
+}
+
 /* ---- cycles of shared objects ------------------------------------------------------------------------------------ */
 
 static void *make_shared_cycles(void *arg WR_UNUSED)
