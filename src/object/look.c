@@ -462,28 +462,27 @@ static void tally_pool(struct wr_typed *pool, struct wr_span *span WR_UNUSED, vo
         tally(arg, wr_typed_at(pool, i), pool->kind->size);
 }
 
+/** Large objects of one type: the first behind `after`, by address. Nothing can be allocated while they are walked, so
+ *  there is a walk for each type. */
 struct big_tally {
-    uint64_t objects, immortal;
-    struct tally one[64];
+    uintptr_t after;
+    struct tally tally;
 };
 
 static void tally_big(struct wr_big *big, void *arg)
 {
-    struct big_tally *all = arg;
-    struct tally *row = NULL;
-    for (size_t i = 0; i < WR_COUNT(all->one) && row == NULL; i++)
-        if (all->one[i].row.type == big->type || all->one[i].row.type == NULL)
-            row = &all->one[i];
-    if (row == NULL)
+    struct big_tally *one = arg;
+    uintptr_t type = (uintptr_t)big->type, found = (uintptr_t)one->tally.row.type;
+    if (type <= one->after || (found != 0 && type > found))
         return;
-    row->row.type = big->type;
-    tally(row, wr_header_of(big->object), big->size);
+    if (type != found)
+        one->tally = (struct tally){.row = {.type = big->type}};
+    tally(&one->tally, wr_header_of(big->object), big->size);
 }
 
 static void take_census(struct wr_domain *domain, void *arg)
 {
     struct census *census = arg;
-    struct big_tally bigs = {0};
     for (unsigned b = 0; b < WR_BUCKETS; b++)
         for (struct wr_kind *kind = domain->bucket[b]; kind != NULL && kind != &wr_kind_none; kind = kind->next) {
             struct tally kinds = {.row = {.type = wr_kind_type(kind)}};
@@ -491,10 +490,12 @@ static void take_census(struct wr_domain *domain, void *arg)
             add(census, &kinds.row);
             census->immortal += kinds.immortal;
         }
-    wr_big_each(domain, tally_big, &bigs);
-    for (size_t i = 0; i < WR_COUNT(bigs.one); i++) {
-        add(census, &bigs.one[i].row);
-        census->immortal += bigs.one[i].immortal;
+    for (struct big_tally bigs = {0};; bigs = (struct big_tally){.after = (uintptr_t)bigs.tally.row.type}) {
+        wr_big_each(domain, tally_big, &bigs);
+        if (bigs.tally.row.type == NULL)
+            break;
+        add(census, &bigs.tally.row);
+        census->immortal += bigs.tally.immortal;
     }
 }
 
@@ -550,10 +551,15 @@ long weir_gc_leaks(int fd)
     return out.failed != 0 ? -out.failed : (long)objects;
 }
 
-/** At exit, with WEIR_LEAKS: the last words on what was never released. */
+static void note(struct wr_domain *domain WR_UNUSED, void *any) { *(bool *)any = true; }
+
+/** At exit, with WEIR_LEAKS: the last words on what was never released, whichever thread made it. */
 static __attribute__((destructor)) void report_leaks(void)
 {
-    if (!wr_options.leaks || wr_thread.domain == &wr_domain_none)
+    bool any = false;
+    if (wr_options.leaks)
+        wr_domain_each(note, &any);
+    if (!any)
         return;
     weir_gc_collect(WEIR_GC_FULL);
     weir_gc_leaks(STDERR_FILENO);

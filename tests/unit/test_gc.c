@@ -1178,3 +1178,27 @@ Test(gc, leaks_by_type_and_line)
     said = said_by(report_leaks);
     must(leaks == 0 && strstr(said, "leaky.c") == NULL, "%s", said);
 }
+
+Test(gc, leaks_of_many_large_types)
+{
+    enum { TYPES = 200 };
+    static struct weir_type type[TYPES];
+    void *object[TYPES][2];
+    for (int i = 0; i < TYPES; i++) {
+        type[i] = (struct weir_type){.name = "large", .size = 5000};
+        for (int k = 0; k < 2; k++)
+            object[i][k] = weir_new(&type[i]);
+    }
+    weir_immortalize(object[0][0]);
+    const char *said = said_by(report_leaks), *end = said;
+    must(leaks == 399 && strstr(said, "399 objects are alive, and 1 immortal") != NULL, "%ld: %s", leaks, said);
+    int rows = 0;
+    while ((end = strstr(end, " large\n")) != NULL)
+        rows++, end++;
+    must(rows == TYPES, "%d rows", rows);
+    for (int i = 0; i < TYPES; i++)
+        for (int k = 0; k < 2; k++)
+            weir_unref(object[i][k]);
+    said_by(report_leaks);
+    must(leaks == 0, "%ld", leaks);
+}

@@ -152,6 +152,21 @@ static void outlive(void)
     weir_unref(list);
 }
 
+/** What another thread forgets, in a program whose first one makes no object. */
+static void *forget(void *arg)
+{
+    for (int i = 0; i < 5; i++)
+        forgotten[0] = weir_new(&session_type);
+    return arg;
+}
+
+static void forget_elsewhere(void)
+{
+    pthread_t thread;
+    pthread_create(&thread, NULL, forget, NULL);
+    pthread_join(thread, NULL);
+}
+
 int main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "";
@@ -171,6 +186,10 @@ int main(int argc, char **argv)
         use_after();
     else if (strcmp(what, "stress") == 0)
         stress();
+    else if (strcmp(what, "forget-elsewhere") == 0)
+        forget_elsewhere();
+    else if (strcmp(what, "nothing") == 0)
+        weir_free(weir_malloc(100));
     else if (strcmp(what, "outlive") == 0)
         outlive();
     else

@@ -69,6 +69,14 @@ def _():
     expect(all(count == 3 for count, _ in sites.values()), f"{sites}", result)
 
 
+@case("WEIR_LEAKS=1: what other threads have made is told of where the first one has made nothing")
+def _():
+    result = leaky("forget-elsewhere", env={"WEIR_LEAKS": 1})
+    expect(result.status == 0 and table(result.err, "type")["session"][0] == 5, "not told", result)
+    result = leaky("nothing", env={"WEIR_LEAKS": 1})
+    expect(result.status == 0 and result.err == "", "a program without objects has a report", result)
+
+
 @case("without WEIR_LEAKS nothing is said; with nothing alive the report says so")
 def _():
     result = leaky("leak")
