@@ -146,9 +146,9 @@ WEIR_API void *weir_new(const struct weir_type *type) WEIR_ATTR_USE_RESULT;
 WEIR_API void *weir_new_var(const struct weir_type *type, size_t extra) WEIR_ATTR_USE_RESULT;
 
 /** As weir_new(type), in the memory of `owned` if that is its only reference and of the same type: what a program that
- *  replaces objects in a loop wants. Consumes `owned`, which may be NULL; on failure (NULL and ENOMEM) it is as it was.
- *  In either case `owned` is released as by weir_unref(): finalized, weak references cleared, what it holds
- *  released. */
+ *  replaces objects in a loop wants; not in a frozen page (weir_gc_freeze()). Consumes `owned`, which may be NULL: it
+ *  is released as by weir_unref(): finalized, weak references cleared, what it holds released. On failure (NULL and
+ *  ENOMEM) it is as it was, and the caller's; only its finalizer may have run, and revived it. */
 WEIR_API void *weir_renew(void *owned, const struct weir_type *type) WEIR_ATTR_USE_RESULT;
 
 /* What the checked build calls. `file` is kept, not copied. */

@@ -127,6 +127,7 @@ static void init(struct wr_domain *domain, struct wr_heap *heap)
         domain->bucket[b] = &wr_kind_none;
     domain->heap = heap;
     domain->owner.forget = wr_gc_forget;
+    domain->frozen = false;
     domain->gc = (struct wr_gc){.patience = {1, 1}, .ns_per_object = 20};
     domain->thread = wr_os_thread_id();
     set_status(domain, WR_DOMAIN_RUNS);
@@ -263,6 +264,7 @@ static void hand_over(struct wr_domain *from, struct wr_domain *to)
     }
     to->owner.pages += from->owner.pages;
     from->owner.pages = 0;
+    to->frozen |= from->frozen;
     wr_big_hand_over(from, to);
     wr_owner_drain(&from->owner); /* to whom it belongs by now */
 }

@@ -228,6 +228,7 @@ struct wr_domain {
     _Atomic size_t big_pages;           /* of those of cyclic types */
     _Atomic size_t storage;             /* bytes that containers of objects have besides; may be a little wrong */
     struct wr_gc gc;
+    bool frozen;                  /* pages may be. Owner */
     _Atomic int status;           /* enum wr_domain_status; changes under: domain lock */
     uint32_t thread;              /* whose, for messages */
     struct wr_domain *next, *prev; /* guarded by: domain lock. Those that were left, or spares, which have no prev */

@@ -156,6 +156,7 @@ static void freeze(bool frozen)
     if (domain == &wr_domain_none)
         return;
     wr_domain_tidy(domain, false);
+    domain->frozen = frozen;
     for (unsigned b = 0; b < WR_BUCKETS; b++)
         for (struct wr_kind *kind = domain->bucket[b]; kind != &wr_kind_none; kind = kind->next)
             wr_kind_freeze(kind, frozen);

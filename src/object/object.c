@@ -708,24 +708,36 @@ void *weir_new_at(const struct weir_type *type, size_t extra, const char *file, 
     return object;
 }
 
+/** Whether the page of an object of the thread's own is frozen, and so receives no new one. */
+WR_INLINE bool is_frozen(const struct wr_typed *pool)
+{
+    return wr_unlikely(wr_thread.domain->frozen) && (wr_typed_span(pool)->frozen & wr_typed_bit(pool)) != 0;
+}
+
+static void *new_for(void *owned, const struct weir_type *type)
+{
+    void *object = weir_new(type);
+    if (object != NULL)
+        weir_unref(owned);
+    return object;
+}
+
 void *weir_renew(void *owned, const struct weir_type *type)
 {
     struct wr_header *header = wr_header_of(owned);
     struct wr_typed *pool = owned != NULL ? wr_pool_of(header) : NULL;
     bool fits = pool != NULL && wr_count(header) == 1 && (wr_state(header) & WR_STATE_FINALIZING) == 0 &&
                 pool->kind->key == wr_key(type) && wr_kind_domain(pool->kind) == wr_thread.domain &&
-                wr_thread.burial == NULL;
-    if (!fits) {
-        void *object = weir_new(type);
-        if (object != NULL)
-            weir_unref(owned);
-        return object;
-    }
-    /* Dead and buried but for the block; a revived one keeps it. */
+                wr_thread.burial == NULL && !is_frozen(pool);
+    if (!fits)
+        return new_for(owned, type);
+    /* Dead and buried but for the block; a revived one keeps it, and is the caller's, too, until there is a new one. */
     struct wr_burial burial, *outer = wr_burial_begin(&burial);
     bool dead = undo(&burial, header, type);
     if (dead)
         make(pool->kind, header);
+    else
+        weir_ref(owned);
     wr_burial_end(outer);
-    return dead ? owned : weir_new(type);
+    return dead ? owned : new_for(owned, type);
 }

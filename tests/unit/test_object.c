@@ -350,6 +350,20 @@ Test(object, renew)
     must(unit_alive() == 0, "%lu are alive", unit_alive());
 }
 
+Test(object, renew_of_what_is_frozen)
+{
+    struct node *a = make(&node_type, 1), *b, *c;
+    weir_gc_freeze();
+    b = weir_renew(a, &node_type);
+    must(weir_gc_is_tracked(b), "a new object lies in a frozen page");
+    c = weir_renew(b, &node_type);
+    must(c == b, "not in place in a page that is not frozen");
+    weir_gc_unfreeze();
+    must(weir_renew(c, &node_type) == c, "not in place when nothing is frozen");
+    weir_unref(c);
+    must(unit_alive() == 0, "%lu are alive", unit_alive());
+}
+
 static void count_up(void *arg) { order[ordered++] = (int)(intptr_t)arg; }
 
 Test(object, scopes)

@@ -244,6 +244,29 @@ static void renew_all(void)
 
 Test(nomem, renew) { refuse_each(renew_all); }
 
+Test(nomem, renew_of_one_that_is_revived)
+{
+    struct node *owned = make(&phoenix_type), *list = NULL, *one;
+    plan.n = 1;
+    plan.lasting = true;
+    arm();
+    while ((one = make(&phoenix_type)) != NULL) { /* until the page is full */
+        one->left = list;
+        list = one;
+    }
+    must(weir_renew(owned, &phoenix_type) == NULL && errno == ENOMEM, "there was memory");
+    disarm();
+    must(revived == owned && weir_refcount(owned) == 2, "%zu references", weir_refcount(owned));
+    weir_clear(&revived);
+    weir_unref(owned);
+    for (; list != NULL; list = one) { /* they are revived, too, one by one */
+        one = weir_steal(&list->left);
+        weir_unref(list);
+        weir_clear(&revived);
+    }
+    must(made == gone && weir_gc_collect(WEIR_GC_FULL) == 0 && unit_alive() == 0, "%lu are alive", unit_alive());
+}
+
 static void make_with_lines(void)
 {
     struct node *all[700];
