@@ -34,7 +34,8 @@ enum weir_chunks_split {
 /** How to read. All zero: 64 KiB at a time. */
 struct weir_chunks_how {
     enum weir_chunks_split split;
-    size_t most;    /**< bytes of a chunk at most, and of the memory taken; 0: 64 KiB, or a record if that is more */
+    size_t most;    /**< bytes of a chunk at most, and of the memory taken, but for a byte of lines'; 0: 64 KiB, or a
+                         record if that is more */
     size_t record;  /**< bytes of a record */
     char separator; /**< of lines; 0: a newline. With `zero`: a zero byte */
     bool zero;
@@ -45,8 +46,8 @@ struct weir_chunk {
     size_t size;      /**< bytes; a line may be empty */
     uint64_t offset;  /**< of the chunk's first byte in what is read */
     uint64_t number;  /**< of the chunk, line or record, from 0; parts of a line have one number */
-    bool partial;     /**< a line longer than `most` comes in parts: all but the last are marked. A record, where
-                           the end came too early */
+    bool partial;     /**< a line longer than `most` comes in parts: all but the last, which is not empty, are
+                           marked. A record, where the end came too early */
 };
 
 struct weir_chunks;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Chunks: a window of at most `most` bytes over what is read. What is in the window and has not been given yet moves to
- * its front before more is read behind it. A buffer is a window by itself: it is all there. Takes no locks. */
+ * its front before more is read behind it. A buffer is a window by itself: it is all there. Of lines the window has one
+ * byte more: what follows on `most` bytes tells whether the line is longer. Takes no locks. */
 #include "weir/chunks.h"
 
 #include <errno.h>
@@ -19,7 +20,8 @@ struct weir_chunks {
     int fd;
     bool ended; /* nothing more can be read */
     int error;
-    char *block;        /* that the window lies in, of how.most bytes; NULL: a buffer's, or freed */
+    size_t room;        /* bytes of the block */
+    char *block;        /* that the window lies in; NULL: a buffer's, or freed */
     const char *window; /* what has been read and not been given */
     size_t size;        /* bytes of it */
     struct weir_chunk chunk;
@@ -69,7 +71,8 @@ static struct weir_chunks *begin(const struct weir_chunks_how *how, bool reads)
         return NULL;
     chunks->how = full;
     chunks->fd = -1;
-    if (reads && (chunks->window = chunks->block = weir_malloc(full.most)) == NULL)
+    chunks->room = full.most + (full.split == WEIR_CHUNKS_LINES && full.most < SIZE_MAX);
+    if (reads && (chunks->window = chunks->block = weir_malloc(chunks->room)) == NULL)
         weir_clear(&chunks);
     return chunks;
 }
@@ -117,7 +120,7 @@ static bool read_more(struct weir_chunks *chunks)
 {
     if (chunks->window != chunks->block)
         chunks->window = memmove(chunks->block, chunks->window, chunks->size);
-    ssize_t got = chunks->source(chunks->arg, chunks->block + chunks->size, chunks->how.most - chunks->size);
+    ssize_t got = chunks->source(chunks->arg, chunks->block + chunks->size, chunks->room - chunks->size);
     if (got < 0) {
         chunks->error = (int)got;
         if (got != -EAGAIN)
@@ -154,16 +157,16 @@ static bool fill(struct weir_chunks *chunks, size_t want)
 static const struct weir_chunk *next_line(struct weir_chunks *chunks)
 {
     for (size_t seen = 0;;) {
-        size_t most = wr_min(chunks->size, chunks->how.most);
-        const char *end = most > seen ? memchr(chunks->window + seen, chunks->how.separator, most - seen) : NULL;
+        bool more = chunks->size > chunks->how.most;
+        size_t look = more ? chunks->how.most + 1 : chunks->size;
+        const char *end = look > seen ? memchr(chunks->window + seen, chunks->how.separator, look - seen) : NULL;
         if (end != NULL)
             return give(chunks, (size_t)(end - chunks->window), 1, false);
-        if (most == chunks->how.most)
-            return give(chunks, most, 0, true);
-        /* Nothing behind the last separator is no line; what is left of one that came in parts ends it. */
-        if (chunks->ended)
-            return most > 0 || chunks->chunk.partial ? give(chunks, most, 0, false) : NULL;
-        seen = most;
+        if (more)
+            return give(chunks, chunks->how.most, 0, true);
+        if (chunks->ended) /* nothing behind the last separator is no line */
+            return look > 0 ? give(chunks, look, 0, false) : NULL;
+        seen = look;
         if (!read_more(chunks))
             return NULL;
     }
@@ -191,10 +194,8 @@ const struct weir_chunk *weir_chunks_next(struct weir_chunks *chunks)
     if (chunks->error == -EAGAIN)
         chunks->error = 0;
     const struct weir_chunk *chunk = chunks->error == 0 ? next(chunks) : NULL;
-    if (chunk == NULL && chunks->error == 0) {
-        chunks->chunk.partial = false;
+    if (chunk == NULL && chunks->error == 0)
         end_reading(chunks);
-    }
     return chunk;
 }
 

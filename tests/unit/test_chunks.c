@@ -79,7 +79,10 @@ Test(chunks, by_line)
     MUST_GIVE("one\ntwo\n\nfour", "[0:one][1:two][2:][3:four]", .split = WEIR_CHUNKS_LINES);
     MUST_GIVE("one\ntwo\n", "[0:one][1:two]", .split = WEIR_CHUNKS_LINES, .most = 4);
     MUST_GIVE("longer\nx\n", "[0:long+][0:er][1:x]", .split = WEIR_CHUNKS_LINES, .most = 4);
-    MUST_GIVE("four\nfour", "[0:four+][0:][1:four+][1:]", .split = WEIR_CHUNKS_LINES, .most = 4);
+    MUST_GIVE("four\nfour", "[0:four][1:four]", .split = WEIR_CHUNKS_LINES, .most = 4);
+    MUST_GIVE("four\n\nfour\n", "[0:four][1:][2:four]", .split = WEIR_CHUNKS_LINES, .most = 4);
+    MUST_GIVE("fourfour\nx\nfivex", "[0:four+][0:four][1:x][2:five+][2:x]", .split = WEIR_CHUNKS_LINES, .most = 4);
+    MUST_GIVE("a\nbc", "[0:a][1:b+][1:c]", .split = WEIR_CHUNKS_LINES, .most = 1);
     MUST_GIVE("a,b", "[0:a][1:b]", .split = WEIR_CHUNKS_LINES, .separator = ',');
     MUST_GIVE("a\0b\0", "[0:a][1:b]", .split = WEIR_CHUNKS_LINES, .zero = true);
 }
