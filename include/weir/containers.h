@@ -18,6 +18,9 @@
  * Whatever an item's release runs (finalizers, callbacks of weak references) may change or clear the container it was
  * in: containers change first and release last. _clear() releases what is in it, before it returns, and its memory.
  *
+ * Room: _reserve() has room for `count` items or entries in all, so that adding up to them cannot fail, whatever is
+ * taken out in between; until the next _reserve(), which may be for less, or _clear().
+ *
  * Errors: functions that return int give 0 or -errno: -ENOMEM, -EOVERFLOW (more than 2^30 entries of a map or set),
  * others as said; then the container is as it was. Functions that return pointers give NULL.
  *
@@ -66,8 +69,9 @@ WEIR_API extern const struct weir_item weir_strings;
 WEIR_API uint64_t weir_hash_bytes(const void *data, size_t size);
 
 /** Where an iteration is. Zero it to begin: struct weir_cursor at = {0}. Nothing needs to end it. The container may be
- *  changed and cleared between steps: what has been taken out will not be met, what is added behind will be. A map or
- *  set numbers anew after 2^32 - 1 entries have been added: an iteration that goes on across that may end early. */
+ *  changed and cleared between steps: what has been taken out will not be met, what is added behind will be (but see
+ *  weir_deque_next()). A map or set numbers anew after 2^32 - 1 entries have been added: an iteration that goes on
+ *  across that may end early. */
 struct weir_cursor {
     uint64_t next; /* Weir's */
     size_t hint;
@@ -83,7 +87,7 @@ WEIR_API struct weir_vec *weir_vec_new(const struct weir_item *item) WEIR_ATTR_U
 WEIR_API bool weir_vec_is(const void *object);
 WEIR_API size_t weir_vec_count(const struct weir_vec *vec);
 
-/** Has room for `count` items in all, so that adding up to them cannot fail. */
+/** Has room for `count` items in all; see above. */
 WEIR_API int weir_vec_reserve(struct weir_vec *vec, size_t count);
 
 /** Adds at the end. */
@@ -148,7 +152,8 @@ WEIR_API void *weir_deque_get(const struct weir_deque *deque, size_t index) WEIR
 
 WEIR_API void weir_deque_clear(struct weir_deque *deque);
 
-/** One step, from front to back, as weir_vec_next(). Changes at either end do not disturb it. */
+/** One step, from front to back, as weir_vec_next(). Changes at either end do not disturb it, but for one: where items
+ *  that it has met are taken out at the back, as many that are added there next take their places, and are not met. */
 WEIR_API bool weir_deque_next(const struct weir_deque *deque, struct weir_cursor *at, void *item);
 
 /* ---- map: values by key, in the order in which keys came --------------------------------------------------------- */
@@ -161,7 +166,7 @@ WEIR_API struct weir_map *weir_map_new(const struct weir_item *key, const struct
 WEIR_API bool weir_map_is(const void *object);
 WEIR_API size_t weir_map_count(const struct weir_map *map);
 
-/** Has room for `count` entries in all, so that adding up to them cannot fail. */
+/** Has room for `count` entries in all; see above. */
 WEIR_API int weir_map_reserve(struct weir_map *map, size_t count);
 
 /** Sets the value of a key; a key that is there stays the one it is. -EINVAL if the key is NULL. */

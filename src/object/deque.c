@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Deques: items in a ring, which grows to the double and shrinks when three quarters of it are unused.
+ * Deques: items in a ring, which grows to the double and shrinks when three quarters of it are unused, but not below
+ * what was reserved.
  *
  * Each item has a number that it keeps: one more than its neighbour's towards the front. An iteration remembers
  * numbers, so what happens at the ends does not disturb it. */
@@ -9,6 +10,7 @@ struct weir_deque {
     struct weir_item item;
     char *data; /* a ring of `room` fields, a power of two or 0 */
     size_t count, room;
+    size_t reserved; /* room that stays until the deque is cleared */
     uint64_t first; /* the front's number; its field is this modulo room */
 };
 
@@ -99,6 +101,8 @@ int weir_deque_reserve(struct weir_deque *deque, size_t count)
     char *old = NULL;
     int result = make_room(deque, count, &old);
     weir_free(old);
+    if (result == 0)
+        deque->reserved = count;
     return result;
 }
 
@@ -164,7 +168,7 @@ WR_INLINE void *take_out(struct weir_deque *deque, bool front)
     void *object = wr_item_is_object(&deque->item) ? wr_item_load(at) : NULL;
     deque->first += front;
     deque->count--;
-    if (wr_unlikely(wr_item_is_roomy(deque->room, deque->count)))
+    if (wr_unlikely(wr_item_is_roomy(deque->room, deque->count)) && deque->room / 2 >= deque->reserved)
         shrink(deque);
     return object;
 }
@@ -209,7 +213,7 @@ void weir_deque_clear(struct weir_deque *deque)
 {
     struct weir_deque old = *deque;
     deque->data = NULL;
-    deque->count = deque->room = 0;
+    deque->count = deque->room = deque->reserved = 0;
     wr_item_count(deque, &old.item, old.room, 0);
     deque->first = old.first + old.count; /* numbers are not given twice: new items are not met as old ones */
     for (size_t i = 0; wr_item_is_object(&old.item) && i < old.count; i++)

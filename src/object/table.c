@@ -3,7 +3,9 @@
  * is 0, or the place + 1 in its low bits, as many as number the slots, and in the rest those bits of the entry's hash,
  * so hardly an entry of another key is fetched. Removing moves what follows in the index up, so it has no marks of what
  * was there. Entries that were removed leave a hole, and go when the table is rebuilt. What grows or shrinks is rebuilt
- * in a new block: until that is there nothing changes.
+ * in a new block: until that is there nothing changes. Where room was reserved, there is always room behind the last
+ * entry for those that are yet to come: end + (reserved - count) <= room. What a removal takes from that is made good
+ * at once, without memory if need be.
  *
  * Serials only grow along the entries, so an iteration that remembers one goes on behind it whatever was rebuilt.
  * Takes no locks. */
@@ -226,21 +228,65 @@ static int rebuild(struct wr_table *table, uint64_t slots, char **old)
     return 0;
 }
 
-/** Makes room for one more. */
-static int make_room(struct wr_table *table, char **old)
+/** Moves the entries to the front of the block that there is, without holes. */
+static void compact(struct wr_table *table)
 {
-    if (table->end < table->room && table->serial < UINT32_MAX)
-        return 0;
-    if (table->count == MAX_ENTRIES)
-        return -EOVERFLOW;
-    bool tight = table->count >= table->room - table->room / 4;
-    int result = rebuild(table, tight ? slots_for((size_t)table->room + 1) : table->slots, old);
-    if (result != 0 || table->serial < UINT32_MAX)
-        return result;
+    uint32_t end = table->end, from = table->first;
+    memset(table->index, 0, table->slots * sizeof *table->index);
+    table->first = table->end = 0;
+    for (uint32_t place = from; place < end; place++) {
+        const struct head *head = head_at(table, place);
+        if ((head->hash & HOLE) != 0)
+            continue;
+        uint32_t hash = head->hash;
+        if (place != table->end)
+            memcpy(head_at(table, table->end), head, table->stride);
+        enter(table, table->end++, hash);
+    }
+}
+
+/** Slots for so many entries, and for one more than there is room for where they are so many that there would soon be
+ *  another rebuild. */
+static uint64_t slots_to_grow(const struct wr_table *table, size_t count)
+{
+    bool tight = count >= table->room - table->room / 4 && table->room < MAX_ENTRIES;
+    return tight ? slots_for((size_t)table->room + 1) : table->slots;
+}
+
+/** Numbers the entries anew. An iteration that goes on may end early. */
+static WR_COLD void renumber(struct wr_table *table)
+{
     for (uint32_t place = 0; place < table->end; place++)
         head_at(table, place)->serial = place;
     table->serial = table->end;
-    return 0;
+}
+
+/** Makes room for one more. */
+static int make_room(struct wr_table *table, char **old)
+{
+    if (wr_unlikely(table->serial == UINT32_MAX))
+        renumber(table);
+    if (table->end < table->room)
+        return 0;
+    if (table->count == MAX_ENTRIES)
+        return -EOVERFLOW;
+    return rebuild(table, slots_to_grow(table, table->count), old);
+}
+
+/** Whether what was reserved can be added as the table is. */
+static bool has_reserve(const struct wr_table *table, size_t reserved)
+{
+    return reserved <= table->count ? table->end <= table->room : table->end + (reserved - table->count) <= table->room;
+}
+
+/** Makes good what a removal has taken of the reserve. */
+static WR_NOINLINE void restore_reserve(struct wr_table *table)
+{
+    char *old = NULL;
+    uint64_t slots = slots_to_grow(table, table->reserved);
+    if (slots == table->slots || rebuild(table, slots, &old) != 0)
+        compact(table);
+    weir_free(old);
 }
 
 /** Gives back what is unused. That may fail, and then nothing is wrong. */
@@ -249,7 +295,9 @@ static void shrink(struct wr_table *table)
     char *old = NULL;
     if (table->room < 40 || table->count >= table->room / 8)
         return;
-    (void)rebuild(table, slots_for((size_t)table->count * 2), &old);
+    uint64_t slots = slots_for(wr_max((size_t)table->count * 2, table->reserved));
+    if (slots < table->slots)
+        (void)rebuild(table, slots, &old);
     weir_free(old);
 }
 
@@ -258,11 +306,16 @@ int wr_table_reserve(struct wr_table *table, size_t count)
     char *old = NULL;
     if (count > MAX_ENTRIES)
         return -EOVERFLOW;
-    if (count <= table->room - (table->end - table->count))
-        return 0;
-    int result = rebuild(table, slots_for(wr_max(count, table->count)), &old);
-    weir_free(old);
-    return result;
+    if (!has_reserve(table, count)) {
+        int result = rebuild(table, slots_for(wr_max(count, table->count)), &old);
+        weir_free(old);
+        if (result != 0 && count > table->room)
+            return result;
+        if (result != 0)
+            compact(table);
+    }
+    table->reserved = (uint32_t)count;
+    return 0;
 }
 
 /* ---- in and out ------------------------------------------------------------------------------------------------ */
@@ -323,6 +376,8 @@ bool wr_table_take(struct wr_table *table, const void *key, void **old_key, void
     if (table->count == 0)
         table->first = table->end = 0;
     shrink(table);
+    if (wr_unlikely(!has_reserve(table, table->reserved)))
+        restore_reserve(table);
     return true;
 }
 
@@ -342,10 +397,12 @@ void wr_table_visit(const struct wr_table *table, weir_visit_fn visit, void *arg
         struct head *head = head_at(table, place);
         if ((head->hash & HOLE) != 0)
             continue;
+        bool has_value = !table->is_set && wr_item_is_object(&table->value);
+        void *value = has_value ? wr_item_load(wr_table_value(table, head)) : NULL;
         if (wr_item_is_object(&table->key))
-            visit(wr_item_load(wr_table_key(table, head)), arg);
-        if (!table->is_set && wr_item_is_object(&table->value))
-            visit(wr_item_load(wr_table_value(table, head)), arg);
+            visit(wr_item_load(wr_table_key(table, head)), arg); /* which may be what makes the table change */
+        if (has_value)
+            visit(value, arg);
     }
 }
 
@@ -356,7 +413,7 @@ void wr_table_clear(struct wr_table *table)
     struct wr_table old = *table;
     table->data = NULL;
     table->index = NULL;
-    table->slots = table->room = table->first = table->end = table->count = 0;
+    table->slots = table->room = table->first = table->end = table->count = table->reserved = 0;
     note_storage(table, &old);
     if (has_objects(&old))
         wr_table_visit(&old, release, NULL);

@@ -10,6 +10,7 @@ struct wr_table {
     struct weir_item key, value;
     bool is_set;                     /* no values */
     bool by_word;                    /* keys are values of 8 bytes, compared as such */
+    uint32_t reserved;               /* entries that there stays room for until the table is cleared */
     char *data;                      /* the block; NULL: room and slots are 0 */
     uint32_t *index;                 /* see table.c; probed in turn */
     uint32_t slots;                  /* a power of two */

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * Vectors: items side by side in one block, which grows by half and shrinks when three quarters of it are unused. */
+ * Vectors: items side by side in one block, which grows by half and shrinks when three quarters of it are unused, but
+ * not below what was reserved. */
 #include "object/item.h"
 
 struct weir_vec {
     struct weir_item item;
     char *data; /* `room` fields, `count` of them in use */
     size_t count, room;
+    size_t reserved; /* room that stays until the vec is cleared */
 };
 
 /* ---- the type -------------------------------------------------------------------------------------------------- */
@@ -65,11 +67,17 @@ static int make_room(struct weir_vec *vec, size_t more)
 /** Gives back what is unused. That may fail, and then nothing is wrong. */
 static void shrink(struct weir_vec *vec)
 {
-    if (wr_item_is_roomy(vec->room, vec->count))
-        (void)set_room(vec, wr_max(vec->count * 2, 4));
+    if (wr_item_is_roomy(vec->room, vec->count) && vec->reserved < vec->room)
+        (void)set_room(vec, wr_max(wr_max(vec->count * 2, 4), vec->reserved));
 }
 
-int weir_vec_reserve(struct weir_vec *vec, size_t count) { return count <= vec->room ? 0 : set_room(vec, count); }
+int weir_vec_reserve(struct weir_vec *vec, size_t count)
+{
+    if (count > vec->room && set_room(vec, count) != 0)
+        return -ENOMEM;
+    vec->reserved = count;
+    return 0;
+}
 
 size_t weir_vec_count(const struct weir_vec *vec) { return vec->count; }
 
@@ -174,7 +182,7 @@ void weir_vec_clear(struct weir_vec *vec)
 {
     struct weir_vec old = *vec;
     vec->data = NULL;
-    vec->count = vec->room = 0;
+    vec->count = vec->room = vec->reserved = 0;
     wr_item_count(vec, &old.item, old.room, 0);
     wr_item_release(&old.item, old.data, old.count, wr_item_room(&old.item));
     weir_free(old.data);

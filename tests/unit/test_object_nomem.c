@@ -722,6 +722,121 @@ Test(nomem, map) { refuse_each(change_map); }
 Test(nomem, set) { refuse_each(change_set); }
 Test(nomem, reserved_room) { refuse_each(reserve_room); }
 
+/** Keys are numbers that only grow, so they are met in order. */
+static void must_be_whole(const struct weir_map *map, const bool *there, long end)
+{
+    struct weir_cursor at = {0};
+    long *key, *value, last = -1, count = 0;
+    while (weir_map_next(map, &at, &key, &value)) {
+        must(*key > last && *key < end && there[*key] && *value == *key * 3, "%ld after %ld", *key, last);
+        last = *key;
+        count++;
+    }
+    must((size_t)count == weir_map_count(map), "%ld entries are met, of %zu", count, weir_map_count(map));
+}
+
+/** Adds and removes, never more than `reserved` at a time, with all memory refused. */
+static void churn_map(size_t reserved, bool oldest_first, bool refused)
+{
+    enum { KEYS = 20000 };
+    static bool there[KEYS];
+    struct weir_map *map = weir_map_new(WEIR_VALUES(long), WEIR_VALUES(long));
+    struct weir_set *set = weir_set_new(WEIR_VALUES(long));
+    struct unit_rng rng = {unit_seed()};
+    long oldest = 0;
+    must(weir_map_reserve(map, reserved) == 0 && weir_set_reserve(set, reserved) == 0, "no room");
+    memset(there, 0, sizeof there);
+    plan.armed = refused;
+    for (long key = 0; key < KEYS; key++) {
+        long value = key * 3, out = oldest;
+        must(weir_map_set(map, &key, &value) == 0 && weir_set_add(set, &key) == 1, "key %ld: no room", key);
+        there[key] = true;
+        while (weir_map_count(map) == reserved || (weir_map_count(map) > 0 && unit_below(&rng, 3) == 0)) {
+            do
+                out = oldest_first ? oldest++ : (long)unit_below(&rng, (uint64_t)key + 1);
+            while (!there[out]);
+            must(weir_map_remove(map, &out) && weir_set_remove(set, &out), "%ld is not there", out);
+            there[out] = false;
+        }
+        must(weir_map_count(map) == weir_set_count(set), "two counts");
+        if (key % 100 == 0)
+            must_be_whole(map, there, KEYS);
+    }
+    disarm();
+    must_be_whole(map, there, KEYS);
+    for (long key = 0; key < KEYS; key++)
+        must(weir_map_has(map, &key) == there[key] && weir_set_has(set, &key) == there[key], "key %ld", key);
+    weir_unref(map);
+    weir_unref(set);
+}
+
+static void churn_list(void)
+{
+    enum { ROOM = 5000 };
+    struct weir_vec *vec = weir_vec_new(WEIR_VALUES(long));
+    struct weir_deque *deque = weir_deque_new(WEIR_VALUES(long));
+    must(weir_vec_reserve(vec, ROOM) == 0 && weir_deque_reserve(deque, ROOM) == 0, "no room");
+    arm();
+    for (int round = 0; round < 3; round++) {
+        for (long i = 0; i < ROOM; i++)
+            must(weir_vec_push(vec, &i) == 0 && weir_deque_push_back(deque, &i) == 0, "item %ld: no room", i);
+        must(weir_vec_resize(vec, round) == 0, "resize");
+        while (weir_vec_remove(vec, 0))
+            continue;
+        while (round == 1 ? weir_deque_drop_front(deque) : weir_deque_drop_back(deque))
+            continue;
+    }
+    disarm();
+    weir_unref(vec);
+    weir_unref(deque);
+}
+
+Test(nomem, reserved_room_lasts)
+{
+    plan.n = 1;
+    plan.lasting = true;
+    churn_list();
+    for (int refused = 0; refused < 2; refused++) {
+        churn_map(5, false, refused); /* all that there are slots for */
+        churn_map(300, false, refused);
+        churn_map(320, false, refused); /* likewise */
+        churn_map(320, true, refused);
+        churn_map(1, true, refused);
+    }
+}
+
+Test(nomem, reserved_room_ends)
+{
+    struct weir_vec *vec = weir_vec_new(WEIR_VALUES(long));
+    struct weir_map *map = weir_map_new(WEIR_VALUES(long), WEIR_VALUES(long));
+    struct weir_deque *deque = weir_deque_new(WEIR_VALUES(long));
+    long one = 1;
+    uint64_t before = unit_live_bytes();
+    for (int clear = 0; clear < 2; clear++) {
+        must(weir_vec_reserve(vec, 100000) == 0 && weir_deque_reserve(deque, 100000) == 0 &&
+                 weir_map_reserve(map, 100000) == 0,
+             "no room");
+        if (clear) {
+            weir_vec_clear(vec);
+            weir_deque_clear(deque);
+            weir_map_clear(map);
+        } else {
+            must(weir_vec_reserve(vec, 0) == 0 && weir_deque_reserve(deque, 0) == 0 && weir_map_reserve(map, 0) == 0,
+                 "less room");
+            for (int i = 0; i < 20; i++) { /* each time half of it goes */
+                must(weir_vec_push(vec, &one) == 0 && weir_deque_push_back(deque, &one) == 0 &&
+                         weir_map_set(map, &one, &one) == 0,
+                     "one more");
+                must(weir_vec_remove(vec, 0) && weir_deque_drop_front(deque) && weir_map_remove(map, &one), "one less");
+            }
+        }
+        must(unit_live_bytes() < before + 4096, "%lu bytes live before, %lu after", before, unit_live_bytes());
+    }
+    weir_unref(vec);
+    weir_unref(map);
+    weir_unref(deque);
+}
+
 /* ---- chunks ------------------------------------------------------------------------------------------------------ */
 
 static ssize_t read_ten(void *left, void *buffer, size_t size)
