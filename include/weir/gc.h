@@ -126,7 +126,8 @@ WEIR_API int weir_gc_each(int generation, weir_gc_each_fn fn, void *arg);
  *  frozen ones included, shared ones not. Looks through all of them. Returns as weir_gc_each(). */
 WEIR_API int weir_gc_referrers(const void *object, weir_gc_each_fn fn, void *arg);
 
-/** Calls fn for each reference that `object` holds. */
+/** Calls fn for each reference that `object` held when this was called, unless what it is to has died meanwhile.
+ *  Returns as weir_gc_each(), but never -EINVAL or -EBUSY. */
 WEIR_API int weir_gc_referents(const void *object, weir_gc_each_fn fn, void *arg);
 
 /** Whether passes of this thread's collector look at the object: its type is not WEIR_ACYCLIC, it belongs to the

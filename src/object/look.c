@@ -114,24 +114,64 @@ int weir_gc_referrers(const void *object, weir_gc_each_fn fn, void *arg)
     return result;
 }
 
-struct each {
-    weir_gc_each_fn fn;
-    void *arg;
-    int result;
+/** References of one object. */
+struct referents {
+    void **list; /* NULL: only counted */
+    size_t count;
 };
 
-static void visit_referent(void *object, void *arg)
+static void note_referent(void *object, void *arg)
 {
-    struct each *each = arg;
-    if (object != NULL && each->result == 0)
-        each->result = each->fn(object, each->arg);
+    struct referents *referents = arg;
+    if (object == NULL)
+        return;
+    if (referents->list != NULL)
+        referents->list[referents->count] = object;
+    referents->count++;
+}
+
+/** Whether an object lives that did when the walk began: what has died since is yet to be buried. */
+static bool still_lives(const void *object)
+{
+    enum wr_sort sort = wr_count_sort(wr_count(wr_header_of(object)));
+    return sort != WR_SORT_PENDING && sort != WR_SORT_NONE;
+}
+
+/** Calls fn for those of the list. As in other walks passes are held off meanwhile, and the dead wait. */
+static int each_of(const struct referents *referents, weir_gc_each_fn fn, void *arg)
+{
+    struct wr_domain *domain = wr_domain_get(); /* NULL: no pass starts, since no object can be made */
+    bool was_running = domain != NULL && domain->gc.running;
+    struct wr_burial burial, *outer = wr_burial_begin(&burial);
+    int result = 0;
+    if (domain != NULL)
+        domain->gc.running = true;
+    for (size_t i = 0; i < referents->count && result == 0; i++)
+        if (still_lives(referents->list[i]))
+            result = fn(referents->list[i], arg);
+    if (domain != NULL)
+        domain->gc.running = was_running;
+    wr_burial_end(outer);
+    return result;
 }
 
 int weir_gc_referents(const void *object, weir_gc_each_fn fn, void *arg)
 {
-    struct each each = {fn, arg, 0};
-    wr_object_visit((void *)(uintptr_t)object, weir_typeof(object), visit_referent, &each);
-    return each.result;
+    enum { FEW = 64 };
+    void *few[FEW], *from = (void *)(uintptr_t)object;
+    const struct weir_type *type = weir_typeof(object);
+    struct referents referents = {NULL, 0};
+    wr_object_visit(from, type, note_referent, &referents);
+    /* They are written down first: fn may change what they are found in. */
+    referents.list = referents.count <= FEW ? few : weir_reallocarray(NULL, referents.count, sizeof(void *));
+    if (referents.list == NULL)
+        return -ENOMEM;
+    referents.count = 0;
+    wr_object_visit(from, type, note_referent, &referents);
+    int result = each_of(&referents, fn, arg);
+    if (referents.list != few)
+        weir_free(referents.list);
+    return result;
 }
 
 bool weir_gc_is_tracked(const void *object)

@@ -441,6 +441,61 @@ Test(gc, test_get_referrers_and_referents)
     weir_unref(c);
 }
 
+static int release_referent(void *object, void *arg)
+{
+    struct node *node = arg;
+    finalized = 0;
+    seen++;
+    if (object == node->left)
+        weir_clear(&node->left);
+    else
+        weir_clear(&node->right);
+    must(finalized == 0 && ((struct node *)object)->value == 7, "it died within the walk");
+    must(weir_gc_collect(WEIR_GC_FULL) == -EBUSY, "a pass within the walk");
+    return 0;
+}
+
+static int clear_map(void *object WR_UNUSED, void *map)
+{
+    seen++;
+    weir_map_clear(map);
+    return 0;
+}
+
+static int shrink_map(void *object WR_UNUSED, void *map)
+{
+    struct weir_cursor at = {0};
+    struct node *key;
+    seen++;
+    for (int i = 0; i < 50 && weir_map_next(map, &at, &key, NULL); i++)
+        must(weir_map_remove(map, key), "no such key");
+    return 0;
+}
+
+Test(gc, referents_that_go_during_the_walk)
+{
+    struct node *a = make(&node_type);
+    seen = 0;
+    a->left = make(&final_type);
+    a->right = make(&final_type);
+    a->left->value = a->right->value = 7;
+    must(weir_gc_referents(a, release_referent, a) == 0 && seen == 2 && finalized == 2, "%d seen", seen);
+    weir_unref(a);
+    struct weir_map *map = weir_map_new(NULL, NULL);
+    for (int way = 0; way < 2; way++) {
+        for (int i = 0; i < 1000; i++) {
+            struct node *key = make(&node_type);
+            must(weir_map_take(map, key, make(&final_type)) == 0, "no memory");
+            weir_unref(key);
+        }
+        seen = 0;
+        must(weir_gc_referents(map, way == 0 ? clear_map : shrink_map, map) == 0, "referents");
+        must(way == 0 ? seen == 1 : seen > 1 && weir_map_count(map) == 0, "%d seen", seen);
+    }
+    weir_unref(map);
+    must(unit_alive() == 0, "%lu are alive", unit_alive());
+}
+
 static void collect_with_saveall(void)
 {
     weir_gc_set_debug(WEIR_GC_DEBUG_LEAK | WEIR_GC_DEBUG_STATS);

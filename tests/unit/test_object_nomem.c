@@ -964,21 +964,26 @@ static void look(void)
 {
     struct node *center = hub(&node_type, 500), *path = make(&node_type);
     int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
-    long each = 0, referrers = 0, referents = 0;
+    long each = 0, referrers = 0, referents = 0, all_of_many = 0;
     path->left = weir_ref(center);
+    struct weir_vec *many = weir_vec_new(NULL);
+    for (int i = 0; i < 200; i++)
+        must(weir_vec_push(many, path) == 0, "no memory");
     arm();
     int result[] = {weir_gc_each(WEIR_GC_FULL, count_one, &each), weir_gc_referrers(center, count_one, &referrers),
-                    weir_gc_referents(path, count_one, &referents)};
+                    weir_gc_referents(path, count_one, &referents), weir_gc_referents(many, count_one, &all_of_many)};
     long all = weir_gc_dump(null, NULL, 2000), one = weir_gc_dump(null, center->left, 2000);
     disarm();
-    must(result[0] == 0 ? each == 502 : result[0] == -ENOMEM && each == 0, "each: %d, %ld", result[0], each);
+    must(result[0] == 0 ? each == 503 : result[0] == -ENOMEM && each == 0, "each: %d, %ld", result[0], each);
     must(result[1] == 0 ? referrers == 501 : result[1] == -ENOMEM && referrers == 0, "referrers: %d", result[1]);
     must(result[2] == 0 && referents == 1, "referents: %d, %ld", result[2], referents);
-    must(all == -ENOMEM || all == 502, "dump: %ld", all);
+    must(result[3] == 0 ? all_of_many == 200 : result[3] == -ENOMEM && all_of_many == 0, "many: %d", result[3]);
+    must(all == -ENOMEM || all == 503, "dump: %ld", all);
     must(one == -ENOMEM || one > 0, "dump of one: %ld", one);
     close(null);
     weir_gc_freeze();
     weir_gc_unfreeze();
+    weir_unref(many);
     weir_unref(path);
     weir_unref(center);
     weir_gc_collect(WEIR_GC_FULL);
