@@ -196,9 +196,11 @@ WEIR_API unsigned weir_gc_get_debug(void);
 /** Writes the thread's objects to a file descriptor as a graph for Graphviz: a node for each object with type, address
  *  and count, an edge for each reference, and what is held from outside the objects in bold, with the number of those
  *  references. With `object` not NULL: only the shortest path that keeps it, from an object held from outside, and the
- *  objects that refer to it.
- *  @param most nodes to write, 0 for 1,000; what is left out is counted in a note.
- *  @return objects written; -EBUSY, -ENOMEM, or the -errno of the write. */
+ *  objects that refer to it. It may be shared, or immortal; all other shared objects, and other threads' objects, are
+ *  outside. Of one that belongs to another thread nothing is written.
+ *  @param most nodes to write, 0 for 1,000, of a path those next to `object` first; what is left out is counted in a
+ *  note.
+ *  @return objects written; -EINVAL if `object` is none; -EBUSY, -ENOMEM, or the -errno of the write. */
 WEIR_API long weir_gc_dump(int fd, const void *object, size_t most);
 
 /** Writes what is alive in the whole process, by type: objects, bytes; for objects made by the checked build

@@ -83,18 +83,19 @@ int weir_gc_each(int generation, weir_gc_each_fn fn, void *arg)
 
 struct search {
     const void *object;
-    bool found;
+    uint64_t found;
 };
 
 static void compare(void *object, void *arg)
 {
     struct search *search = arg;
-    search->found |= object == search->object;
+    search->found += object == search->object;
 }
 
-static bool refers(void *from, const struct weir_type *type, const void *to)
+/** How many references of an object are to another. */
+static uint64_t refers(void *from, const struct weir_type *type, const void *to)
 {
-    struct search search = {to, false};
+    struct search search = {to, 0};
     wr_object_visit(from, type, compare, &search);
     return search.found;
 }
@@ -107,7 +108,7 @@ int weir_gc_referrers(const void *object, weir_gc_each_fn fn, void *arg)
         return result;
     for (uint32_t p = WR_LINE; p < places(walk.trace) && result == 0; p++) {
         void *from = alive_at(walk.trace, p, true);
-        if (from != NULL && refers(from, wr_trace_type(walk.trace, p), object))
+        if (from != NULL && refers(from, wr_trace_type(walk.trace, p), object) > 0)
             result = fn(from, arg);
     }
     end(&walk);
@@ -279,132 +280,203 @@ static void WR_PRINTF(2, 3) put(struct out *out, const char *format, ...)
 
 /* ---- the graph --------------------------------------------------------------------------------------------------- */
 
-/** What is written of it: `found` has the references found, then `own` tells which nodes have been written. */
+/** What is written of it: `found` has the references found, then `own` tells which nodes have been written. The object
+ *  that a path is asked for may be shared, and lie in another thread's pages: then it has a place behind all others. */
 struct graph {
     struct wr_trace *trace;
     struct out *out;
-    uint32_t *from; /* by place: what the search came from; 0: not reached, itself: a root. Then: 1 is a node */
+    uint32_t *from; /* by place: what the search came from; 0: not reached, itself: a root. Then: NODE or LEFT_OUT */
     uint32_t *queue, head, tail;
     const void *source;
+    void *target;    /* NULL: all are asked for */
+    uint32_t goal;   /* its place */
+    uint64_t others; /* references to the target, if it is shared, that are not from objects of the thread's own */
+    size_t most, chosen, left;
     long nodes;
 };
 
-/** References to the object at `place` that are not from objects. */
-static uint64_t outside(const struct wr_trace *trace, uint32_t place, void *object)
+enum { NODE = 1, LEFT_OUT };
+
+/** The object at a place, NULL if it is none of the graph's. */
+static void *object_at(const struct graph *graph, uint32_t place)
 {
-    const struct wr_header *header = wr_header_of(object);
-    uint64_t found = wr_trace_found(trace, place), count = wr_count_own(header);
+    return place == graph->goal && place != 0 ? graph->target : alive_at(graph->trace, place, true);
+}
+
+static uint32_t place_in(const struct graph *graph, const void *object)
+{
+    return object == graph->target ? graph->goal : wr_trace_place(graph->trace, object);
+}
+
+static const struct weir_type *type_at(const struct graph *graph, uint32_t place, const void *object)
+{
+    return place == graph->goal ? weir_typeof(object) : wr_trace_type(graph->trace, place);
+}
+
+/** The first place behind all that there are. */
+static uint32_t end_of(const struct graph *graph) { return wr_max(places(graph->trace), graph->goal + 1); }
+
+/** References to the object at `place` that are not from objects. */
+static uint64_t outside(const struct graph *graph, uint32_t place, void *object)
+{
+    if (weir_is_shared(object))
+        return graph->others;
+    if (weir_is_immortal(object))
+        return 0;
+    uint64_t found = wr_trace_found(graph->trace, place), count = wr_count_own(wr_header_of(object));
     return count > found ? count - found : 0;
 }
 
 static void put_node(struct graph *graph, uint32_t place, void *object)
 {
-    const struct weir_type *type = wr_trace_type(graph->trace, place);
     char name[128];
     struct wr_text text = WR_TEXT(name);
-    uint64_t held = outside(graph->trace, place, object);
-    wr_text_add_json(&text, type->name);
-    if (weir_is_immortal(object))
-        put(graph->out, "  \"%p\" [label=\"%s\\n%p\\nimmortal\", style=bold];\n", object, name, object);
-    else if (held > 0)
-        put(graph->out, "  \"%p\" [label=\"%s\\n%p\\n%zu references, %lu from outside\", style=bold];\n", object, name,
-            object, weir_refcount(object), (unsigned long)held);
-    else
-        put(graph->out, "  \"%p\" [label=\"%s\\n%p\\n%zu references\"];\n", object, name, object,
-            weir_refcount(object));
+    wr_text_add_json(&text, type_at(graph, place, object)->name);
     graph->nodes++;
+    if (weir_is_immortal(object)) {
+        put(graph->out, "  \"%p\" [label=\"%s\\n%p\\nimmortal\", style=bold];\n", object, name, object);
+        return;
+    }
+    const char *shared = weir_is_shared(object) ? ", shared" : "";
+    uint64_t held = outside(graph, place, object);
+    if (held > 0)
+        put(graph->out, "  \"%p\" [label=\"%s\\n%p\\n%zu references, %lu from outside%s\", style=bold];\n", object,
+            name, object, weir_refcount(object), (unsigned long)held, shared);
+    else
+        put(graph->out, "  \"%p\" [label=\"%s\\n%p\\n%zu references%s\"];\n", object, name, object,
+            weir_refcount(object), shared);
 }
 
 /** An edge, if both ends are nodes. */
 static void put_edge(void *object, void *arg)
 {
     struct graph *graph = arg;
-    uint32_t place = wr_trace_place(graph->trace, object);
-    if (place != 0 && graph->from[place] == 1)
+    uint32_t place = place_in(graph, object);
+    if (place != 0 && graph->from[place] == NODE)
         put(graph->out, "  \"%p\" -> \"%p\";\n", graph->source, object);
 }
 
-/** Writes those places whose `from` is 1. */
-static void put_marked(struct graph *graph, const void *target)
+/** Makes an object a node, if there may be one more. */
+static void choose(struct graph *graph, uint32_t place)
 {
-    for (uint32_t p = WR_LINE; p < places(graph->trace); p++) {
-        void *object = graph->from[p] == 1 ? alive_at(graph->trace, p, true) : NULL;
+    if (graph->from[place] != 0)
+        return;
+    bool fits = graph->chosen < graph->most;
+    graph->from[place] = fits ? NODE : LEFT_OUT;
+    graph->chosen += fits;
+    graph->left += !fits;
+}
+
+static void put_chosen(struct graph *graph)
+{
+    for (uint32_t p = WR_LINE; p < end_of(graph); p++) {
+        void *object = graph->from[p] == NODE ? object_at(graph, p) : NULL;
         if (object == NULL)
             continue;
         put_node(graph, p, object);
-        if (object == target)
+        if (object == graph->target)
             put(graph->out, "  \"%p\" [color=red];\n", object);
     }
-    for (uint32_t p = WR_LINE; p < places(graph->trace); p++) {
-        void *object = graph->from[p] == 1 ? alive_at(graph->trace, p, true) : NULL;
+    for (uint32_t p = WR_LINE; p < end_of(graph); p++) {
+        void *object = graph->from[p] == NODE ? object_at(graph, p) : NULL;
         graph->source = object;
         if (object != NULL)
-            wr_object_visit(object, wr_trace_type(graph->trace, p), put_edge, graph);
+            wr_object_visit(object, type_at(graph, p, object), put_edge, graph);
     }
+    if (graph->left > 0)
+        put(graph->out, "  note [shape=note, label=\"%zu more objects are left out\"];\n", graph->left);
 }
 
-static void put_all(struct graph *graph, size_t most)
+static void choose_all(struct graph *graph)
 {
-    size_t count = 0, left = 0;
-    for (uint32_t p = WR_LINE; p < places(graph->trace); p++) {
-        if (alive_at(graph->trace, p, true) == NULL)
-            continue;
-        graph->from[p] = count < most;
-        left += count++ >= most;
-    }
-    put_marked(graph, NULL);
-    if (left > 0)
-        put(graph->out, "  note [shape=note, label=\"%zu more objects are left out\"];\n", left);
+    for (uint32_t p = WR_LINE; p < places(graph->trace); p++)
+        if (object_at(graph, p) != NULL)
+            choose(graph, p);
 }
 
 static void reach(void *object, void *arg)
 {
     struct graph *graph = arg;
-    uint32_t place = wr_trace_place(graph->trace, object);
+    uint32_t place = place_in(graph, object);
     if (place == 0 || graph->from[place] != 0)
         return;
-    graph->from[place] = wr_trace_place(graph->trace, graph->source);
+    graph->from[place] = place_in(graph, graph->source);
     graph->queue[graph->tail++] = place;
 }
 
-/** The shortest path to an object from one that is held from outside, and what refers to it. */
-static void put_path(struct graph *graph, const void *target)
+/** Finds the shortest path to the target from an object that is held from outside. */
+static void search_path(struct graph *graph)
 {
-    struct wr_trace *trace = graph->trace;
-    uint32_t goal = wr_trace_place(trace, target);
-    for (uint32_t p = WR_LINE; p < places(trace); p++) {
-        void *object = alive_at(trace, p, true);
-        if (object == NULL || (outside(trace, p, object) == 0 && !weir_is_immortal(object)))
+    for (uint32_t p = WR_LINE; p < end_of(graph); p++) {
+        void *object = object_at(graph, p);
+        if (object == NULL || (outside(graph, p, object) == 0 && !weir_is_immortal(object)))
             continue;
         graph->from[p] = p;
         graph->queue[graph->tail++] = p;
     }
-    while (graph->head < graph->tail && graph->from[goal] == 0) {
+    while (graph->head < graph->tail && graph->from[graph->goal] == 0) {
         uint32_t p = graph->queue[graph->head++];
-        void *object = alive_at(trace, p, true);
+        void *object = object_at(graph, p);
         graph->source = object;
         if (object != NULL)
-            wr_object_visit(object, wr_trace_type(trace, p), reach, graph);
+            wr_object_visit(object, type_at(graph, p, object), reach, graph);
     }
-    /* The path is followed back before places are marked as nodes, which takes the same words. */
+}
+
+/** Follows it back before places are chosen as nodes, which takes the same words. */
+static void choose_path(struct graph *graph)
+{
     uint32_t length = 0;
-    if (graph->from[goal] == 0)
+    if (graph->from[graph->goal] == 0)
         put(graph->out, "  note [shape=note, label=\"nothing outside the objects holds this: it is garbage\"];\n");
-    for (uint32_t p = goal; graph->from[goal] != 0; p = graph->from[p]) {
+    for (uint32_t p = graph->goal; graph->from[graph->goal] != 0; p = graph->from[p]) {
         graph->queue[length++] = p;
         if (graph->from[p] == p)
             break;
     }
-    memset(graph->from, 0, places(trace) * sizeof *graph->from);
+    memset(graph->from, 0, end_of(graph) * sizeof *graph->from);
+    choose(graph, graph->goal);
     for (uint32_t i = 0; i < length; i++)
-        graph->from[graph->queue[i]] = 1;
-    graph->from[goal] = 1;
-    for (uint32_t p = WR_LINE; p < places(trace); p++) {
-        void *object = alive_at(trace, p, true);
-        if (object != NULL && refers(object, wr_trace_type(trace, p), target))
-            graph->from[p] = 1;
+        choose(graph, graph->queue[i]);
+}
+
+static void choose_referrers(struct graph *graph)
+{
+    for (uint32_t p = WR_LINE; p < places(graph->trace); p++) {
+        void *object = object_at(graph, p);
+        if (object != NULL && refers(object, type_at(graph, p, object), graph->target) > 0)
+            choose(graph, p);
     }
-    put_marked(graph, target);
+}
+
+/** How many references a shared object has from elsewhere than the thread's own objects. */
+static uint64_t count_others(const struct graph *graph, const void *shared)
+{
+    uint64_t found = 0, count = weir_refcount(shared);
+    for (uint32_t p = WR_LINE; p < places(graph->trace); p++) {
+        void *object = alive_at(graph->trace, p, false);
+        if (object != NULL)
+            found += refers(object, wr_trace_type(graph->trace, p), shared);
+    }
+    return count > found ? count - found : 0;
+}
+
+/** The graph of all, or of what keeps an object: nothing, if that is another thread's own. */
+static void put_graph(struct graph *graph, const void *object)
+{
+    bool common = object != NULL && (weir_is_shared(object) || weir_is_immortal(object));
+    uint32_t place = object != NULL ? wr_trace_place(graph->trace, object) : 0;
+    if (object == NULL) {
+        choose_all(graph);
+    } else if (place != 0 || common) {
+        graph->others = weir_is_shared(object) ? count_others(graph, object) : 0;
+        graph->target = (void *)(uintptr_t)object;
+        graph->goal = place != 0 ? place : places(graph->trace);
+        search_path(graph);
+        choose_path(graph);
+        choose_referrers(graph);
+    }
+    put_chosen(graph);
 }
 
 long weir_gc_dump(int fd, const void *object, size_t most)
@@ -417,16 +489,13 @@ long weir_gc_dump(int fd, const void *object, size_t most)
     int result = begin(&walk, (struct wr_trace_want){.generation = WEIR_GC_FULL, .all_types = true, .frozen = true});
     if (result != 0)
         return result;
-    struct graph graph = {.trace = walk.trace, .out = &out};
-    graph.from = weir_calloc(places(walk.trace), sizeof *graph.from);
-    graph.queue = weir_calloc(places(walk.trace), sizeof *graph.queue);
+    struct graph graph = {.trace = walk.trace, .out = &out, .most = most != 0 ? most : 1000};
+    graph.from = weir_calloc(places(walk.trace) + 1, sizeof *graph.from);
+    graph.queue = weir_calloc(places(walk.trace) + 1, sizeof *graph.queue);
     wr_trace_count(walk.trace, 1, walk.trace->lines);
     if (graph.from != NULL && graph.queue != NULL && !walk.trace->failed) {
         put(&out, "digraph weir {\n  node [shape=box, fontname=monospace];\n");
-        if (object != NULL && wr_trace_place(walk.trace, object) != 0)
-            put_path(&graph, object);
-        else if (object == NULL)
-            put_all(&graph, most != 0 ? most : 1000);
+        put_graph(&graph, object);
         put(&out, "}\n");
         flush(&out);
     } else {

@@ -1215,6 +1215,57 @@ Test(gc, dump)
     weir_gc_collect(WEIR_GC_FULL);
 }
 
+static void *share_one(void *out)
+{
+    *(struct node **)out = weir_share(make(&node_type));
+    return NULL;
+}
+
+Test(gc, dump_of_shared_and_immortal_objects)
+{
+    long nodes;
+    struct node *shared[2] = {weir_share(make(&node_type))}, *holder = make(&node_type);
+    unit_on_thread(share_one, &shared[1]); /* it lies in pages that are not this thread's */
+    for (int i = 0; i < 2; i++) {
+        const char *text = dumped(shared[i], 0, &nodes);
+        must(nodes == 1 && strstr(text, "1 references, 1 from outside, shared") != NULL &&
+                 strstr(text, "garbage") == NULL,
+             "%ld nodes: %s", nodes, text);
+        holder->left = shared[i]; /* the only reference */
+        text = dumped(shared[i], 0, &nodes);
+        must(nodes == 2 && strstr(text, "1 references, shared") != NULL && strstr(text, " -> ") != NULL,
+             "%ld nodes: %s", nodes, text);
+        weir_immortalize(holder->left);
+        text = dumped(shared[i], 0, &nodes);
+        must(nodes == 2 && strstr(text, "immortal") != NULL && strstr(text, " -> ") != NULL, "%ld nodes: %s", nodes,
+             text);
+    }
+    weir_unref(holder);
+    must(weir_gc_dump(-1, (char *)shared[0] + 4, 0) == -EINVAL, "of what is no object");
+}
+
+Test(gc, dump_of_few)
+{
+    enum { PATH = 10, REFERRERS = 100 };
+    struct node *root = make(&node_type), *end = root, *referrer[REFERRERS];
+    long nodes;
+    for (int i = 1; i < PATH; i++)
+        end = end->left = make(&node_type);
+    const char *text = dumped(end, 4, &nodes);
+    must(nodes == 4 && strstr(text, "6 more objects are left out") != NULL, "%ld nodes: %s", nodes, text);
+    must(strstr(text, "color=red") != NULL && strstr(text, "outside") == NULL, "not the end of the path: %s", text);
+    for (int i = 0; i < REFERRERS; i++) {
+        referrer[i] = make(&node_type);
+        referrer[i]->right = weir_ref(end);
+    }
+    text = dumped(end, 3, &nodes);
+    must(nodes == 3 && strstr(text, "99 more objects are left out") != NULL, "%ld nodes: %s", nodes, text);
+    for (int i = 0; i < REFERRERS; i++)
+        weir_unref(referrer[i]);
+    weir_unref(root);
+    must(unit_alive() == 0, "%lu are alive", unit_alive());
+}
+
 static long leaks;
 static void report_leaks(void) { leaks = weir_gc_leaks(STDERR_FILENO); }
 
