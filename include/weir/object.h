@@ -315,7 +315,8 @@ WEIR_API void weir_weak_fini(struct weir_weak *weak);
 
 /* ---- scopes: where longjmp or long error paths skip the cleanup -------------------------------------------------- */
 
-/** Begins a scope of the calling thread. The mark is for weir_scope_leave(). */
+/** Begins a scope of the calling thread. The mark is for weir_scope_leave(). A thread that exits leaves no scope: what
+ *  is still deferred is not called, since its arguments may lie in frames that are gone. */
 WEIR_API size_t weir_scope_enter(void) WEIR_ATTR_USE_RESULT;
 
 /** Has fn(arg) called when the innermost scope ends: weir_scope_defer(weir_free, buffer).

@@ -399,7 +399,7 @@ void wr_site_fork_prepare(void);
 void wr_site_fork_done(void);
 void wr_log_change(const void *object, const char *what, long count, const char *file, int line, const void *caller);
 
-/** scope.c: frees the thread's stack of scopes. */
+/** scope.c: frees the thread's stack of scopes. What is on it is not called. */
 void wr_scope_end_thread(void);
 
 #endif
