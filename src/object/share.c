@@ -63,11 +63,18 @@ static bool grow(struct walk *walk)
 }
 
 /** What an exited thread has left is the caller's now. */
-static void take_over(const struct wr_header *header)
+static void take_over(struct wr_place place)
 {
-    struct wr_domain *domain = wr_place_domain(wr_place_of(header)), *self;
+    struct wr_domain *domain = wr_place_domain(place), *self;
     if (domain != wr_thread.domain && (self = wr_domain_get()) != NULL)
         wr_domain_adopt_one(self, domain);
+}
+
+/** Whether an object refers to none. */
+static bool is_leaf(const struct wr_header *header)
+{
+    const struct weir_type *type = wr_place_type(wr_place_of(header));
+    return type->nrefs == 0 && type->traverse == NULL;
 }
 
 static void reach(void *object, void *arg)
@@ -76,15 +83,14 @@ static void reach(void *object, void *arg)
     struct wr_header *header = wr_header_of(object);
     if (object == NULL || !mark(header, walk->immortal))
         return;
-    const struct weir_type *type = wr_place_type(wr_place_of(header));
-    if (type->nrefs == 0 && type->traverse == NULL)
-        return;
+    if (wr_unlikely(walk->count >= STACK) && is_leaf(header))
+        return; /* where they are many the list does not grow by them */
     if (walk->count < walk->room || (!walk->overflow && grow(walk))) {
         walk->list[walk->count++] = object;
         return;
     }
     if (wr_count(header) < WR_COUNT_WAS_SHARED || !walk->immortal)
-        take_over(header);
+        take_over(wr_place_of(header));
     wr_state_set(header, WR_STATE_GREY);
     walk->overflow = true;
 }
@@ -150,15 +156,24 @@ static void gather_bigs(struct wr_domain *domain, void *arg)
 
 static void *spread(void *object, bool immortal)
 {
-    struct walk walk = {.immortal = immortal, .room = STACK};
+    struct walk walk;
     struct wr_burial burial, *outer;
+    struct wr_header *header = wr_header_of(object);
     if (object == NULL)
         return NULL;
+    bool own = wr_count_own(header) > 0;
+    if (!mark(header, immortal))
+        return object;
+    walk.immortal = immortal;
+    walk.overflow = false;
     walk.list = walk.stack;
+    walk.count = 0;
+    walk.room = STACK;
     outer = wr_burial_begin(&burial); /* what dies by taking over domains waits: nothing changes during the walk */
-    if (wr_count_own(wr_header_of(object)) > 0)
-        take_over(wr_header_of(object));
-    reach(object, &walk);
+    struct wr_place place = wr_place_of(header);
+    if (own)
+        take_over(place);
+    wr_object_visit(object, wr_place_type(place), reach, &walk);
     look_into(&walk);
     while (walk.overflow) {
         walk.overflow = false;
