@@ -376,7 +376,7 @@ bool wr_table_take(struct wr_table *table, const void *key, void **old_key, void
     if (table->count == 0)
         table->first = table->end = 0;
     shrink(table);
-    if (wr_unlikely(!has_reserve(table, table->reserved)))
+    if (wr_unlikely(table->reserved > table->count) && !has_reserve(table, table->reserved))
         restore_reserve(table);
     return true;
 }

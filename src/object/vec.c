@@ -64,11 +64,17 @@ static int make_room(struct weir_vec *vec, size_t more)
     return need <= vec->room ? 0 : set_room(vec, wr_item_grow(vec->room, need));
 }
 
-/** Gives back what is unused. That may fail, and then nothing is wrong. */
-static void shrink(struct weir_vec *vec)
+static WR_NOINLINE void give_back(struct weir_vec *vec)
 {
-    if (wr_item_is_roomy(vec->room, vec->count) && vec->reserved < vec->room)
+    if (vec->reserved < vec->room)
         (void)set_room(vec, wr_max(wr_max(vec->count * 2, 4), vec->reserved));
+}
+
+/** Gives back what is unused. That may fail, and then nothing is wrong. */
+WR_INLINE void shrink(struct weir_vec *vec)
+{
+    if (wr_unlikely(wr_item_is_roomy(vec->room, vec->count)))
+        give_back(vec);
 }
 
 int weir_vec_reserve(struct weir_vec *vec, size_t count)
