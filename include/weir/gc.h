@@ -154,6 +154,8 @@ WEIR_API size_t weir_gc_freeze_count(void);
  *  reference, until weir_gc_garbage_clear(). Returns as weir_gc_each(). */
 WEIR_API int weir_gc_garbage_each(weir_gc_each_fn fn, void *arg);
 WEIR_API size_t weir_gc_garbage_count(void);
+
+/** Releases them. A finalizer or callback of a pass may do so; what that pass keeps comes after. */
 WEIR_API void weir_gc_garbage_clear(void);
 
 /* ---- being told -------------------------------------------------------------------------------------------------- */

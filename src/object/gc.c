@@ -144,18 +144,18 @@ int weir_gc_garbage_each(weir_gc_each_fn fn, void *arg)
 
 size_t weir_gc_garbage_count(void) { return wr_thread.domain->gc.garbage_count; }
 
+/* One after the other: what dies by it may clear the garbage, too, or start a pass that adds to it. A pass under way
+ * has made room, which is to stay. */
 void weir_gc_garbage_clear(void)
 {
     struct wr_gc *gc = &wr_thread.domain->gc;
-    void **garbage = gc->garbage;
-    size_t count = gc->garbage_count;
-    if (count == 0)
+    while (gc->garbage_count > 0)
+        weir_unref(gc->garbage[--gc->garbage_count]);
+    if (gc->running)
         return;
+    weir_free(gc->garbage);
     gc->garbage = NULL;
-    gc->garbage_count = gc->garbage_room = 0;
-    for (size_t i = 0; i < count; i++)
-        weir_unref(garbage[i]);
-    weir_free(garbage);
+    gc->garbage_room = 0;
 }
 
 /* ---- what is done to the dead ------------------------------------------------------------------------------------ */
@@ -437,6 +437,7 @@ static void free_plain(struct wr_trace *trace)
         wr_leave(heap);
 }
 
+/** Keeps one of the dead, with the reference of the pass. There is room: bury() has made it. */
 static void save(struct wr_trace *trace WR_UNUSED, uint32_t place WR_UNUSED, void *object, void *arg)
 {
     struct wr_gc *gc = &((struct pass *)arg)->domain->gc;

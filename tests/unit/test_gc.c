@@ -518,6 +518,39 @@ Test(gc, test_saveall)
     must(unit_alive() == 0, "%lu are alive", unit_alive());
 }
 
+static void clear_garbage(void *object WR_UNUSED)
+{
+    weir_gc_garbage_clear();
+    finalized++;
+}
+static const struct weir_type clearing_type = {
+    .name = "clearing", .size = sizeof(struct node), WEIR_REFS(struct node, left, right), .finalize = clear_garbage};
+
+static void clear_garbage_called(struct weir_weak *weak WR_UNUSED, void *arg WR_UNUSED) { weir_gc_garbage_clear(); }
+
+Test(gc, garbage_is_cleared_while_a_pass_is_about_to_keep_some)
+{
+    struct weir_weak weak;
+    finalized = 0;
+    weir_gc_set_debug(WEIR_GC_DEBUG_SAVEALL);
+    for (size_t round = 1; round <= 4; round++) {
+        struct node *dead = make(&clearing_type);
+        dead->left = weir_ref(dead);
+        weir_weak_init(&weak, dead, clear_garbage_called, NULL);
+        weir_unref(dead);
+        drop_cycle(&clearing_type, 9);
+        size_t found = 10 * ((round + 1) / 2); /* with those that the pass before the last had kept */
+        unit_must_collect((long)found);
+        must(finalized == (int)round * 10, "%d finalized", finalized);
+        must(weir_gc_garbage_count() == found, "%zu kept, not %zu", weir_gc_garbage_count(), found);
+    }
+    weir_gc_set_debug(WEIR_GC_DEBUG_UNCOLLECTABLE);
+    weir_gc_garbage_clear();
+    must(weir_gc_garbage_count() == 0, "kept");
+    weir_gc_collect(WEIR_GC_FULL);
+    must(unit_alive() == 0, "%lu are alive", unit_alive());
+}
+
 static int phases[2];
 static struct weir_gc_info last_info;
 static void watch(enum weir_gc_phase phase, const struct weir_gc_info *info, void *arg WR_UNUSED)
