@@ -192,14 +192,17 @@ static void hold(struct wr_trace *trace WR_UNUSED, uint32_t place WR_UNUSED, voi
         __atomic_fetch_add(&header->state, 1, __ATOMIC_RELAXED);
 }
 
-/** Gives up what hold() took, of an object that lives: it has another reference. */
-static void let_live(struct wr_header *header)
+/** Gives up what hold() took, of an object that lives: it has another reference. But if a finalizer has shared it, that
+ *  may have gone meanwhile, by another thread: then it dies like any other. */
+static void let_live(const struct wr_trace *trace, struct wr_header *header)
 {
     int32_t count = wr_count(header);
     if (count > 0)
         wr_set_count(header, count - 1);
-    else if (wr_count_sort(count) == WR_SORT_SHARED)
+    else if (wr_trace_count_of(trace, header) > 0)
         __atomic_fetch_sub(&header->state, 1, __ATOMIC_RELAXED);
+    else
+        wr_object_unref(wr_object_of(header));
 }
 
 /** Whether a weak reference lies in an object that is dead. */
@@ -248,6 +251,7 @@ static void finalize(struct wr_trace *trace, uint32_t place, void *object, void 
     type->finalize(object);
 }
 
+/** Those of the held that are not white any more live. */
 static void revive_line(struct wr_trace *trace, uint32_t l, void *pass)
 {
     for (unsigned i = 0; i < trace->line[l].objects; i++) {
@@ -255,7 +259,7 @@ static void revive_line(struct wr_trace *trace, uint32_t l, void *pass)
         if (trace->own[place] == 0 || wr_trace_is_white(trace, place))
             continue;
         trace->own[place] = 0;
-        let_live(wr_header_of(wr_trace_object(trace, place)));
+        let_live(trace, wr_header_of(wr_trace_object(trace, place)));
         ((struct pass *)pass)->revived++;
     }
 }
@@ -325,7 +329,7 @@ static void let_go(struct wr_trace *trace, uint32_t place, void *object, void *a
     if (make_garbage_room(&pass->domain->gc, 1))
         pass->domain->gc.garbage[pass->domain->gc.garbage_count++] = object;
     else
-        let_live(header);
+        let_live(trace, header);
 }
 
 /** Whether nothing of the program's is called for an object that is released once it has been finalized. */

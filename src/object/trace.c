@@ -759,7 +759,8 @@ static void forget_found(struct wr_trace *trace, uint32_t l, void *arg WR_UNUSED
     line->leaves = line->special = line->more = false;
 }
 
-/** The white objects of a line are counted again; those that have gone become black. */
+/** The white objects of a line are counted again; those that have gone, or are no longer of the sort that is looked at,
+ *  become black. `own` stays as it was of these: it tells that the pass has had to do with them. */
 static void recount_line(struct wr_trace *trace, uint32_t l, void *arg WR_UNUSED)
 {
     struct wr_line *line = &trace->line[l];
@@ -767,12 +768,12 @@ static void recount_line(struct wr_trace *trace, uint32_t l, void *arg WR_UNUSED
         uint32_t place = (l << WR_LINE_SHIFT) + wr_bits_first(white);
         void *object = wr_trace_object(trace, place);
         unsigned count = object != NULL ? wr_trace_count_of(trace, wr_header_of(object)) : 0;
-        trace->own[place] = (uint8_t)wr_min(count, 255);
         if (count == 0) {
             trace->marked[l] |= white & -white;
             trace->looked[l] |= white & -white;
             continue;
         }
+        trace->own[place] = (uint8_t)wr_min(count, 255);
         line->counted++;
         line->special |= wr_state(wr_header_of(object)) != 0;
         recount_object(trace, line, object, wr_trace_type(trace, place));

@@ -279,7 +279,8 @@ void wr_trace_mark_all(struct wr_trace *trace);
  *  lines so noted. */
 void wr_trace_list_white(struct wr_trace *trace, uint32_t from, uint32_t to);
 
-/** Counts what white objects refer to anew; those that are gone become black. */
+/** Counts what white objects refer to anew; those that are gone become black, and those that are shared or immortal by
+ *  now: all that they reach is so, too. */
 void wr_trace_recount(struct wr_trace *trace);
 
 /** Then, as wr_trace_compare(): `held` references to each are the pass's own. What was black stays so. */

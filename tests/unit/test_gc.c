@@ -263,6 +263,96 @@ Test(gc, test_resurrection_is_transitive)
     unit_must_collect(3);
 }
 
+static int gone;
+static void count_gone(void *object WR_UNUSED) { gone++; }
+
+static void *release_it(void *object)
+{
+    weir_unref(object);
+    return NULL;
+}
+
+static struct {
+    void *(*to)(void *object);
+    struct node *kept;
+} change;
+
+/** Once: shares the object, or makes it immortal, and keeps it. */
+static void change_and_keep(void *object)
+{
+    finalized++;
+    if (change.to == NULL)
+        return;
+    change.kept = weir_ref(change.to(object));
+    change.to = NULL;
+}
+static const struct weir_type changing_type = {.name = "changing",
+                                               .size = sizeof(struct node),
+                                               WEIR_REFS(struct node, left, right),
+                                               .finalize = change_and_keep,
+                                               .dealloc = count_gone};
+
+/** A cycle of two whose finalizers do what `change` tells, and ten that die. */
+static uint64_t collect_changing(int revived)
+{
+    struct weir_gc_stats before, after;
+    struct node *a = make(&changing_type), *b = make(&changing_type);
+    a->left = weir_ref(b);
+    b->left = weir_ref(a);
+    weir_unref(a);
+    weir_unref(b);
+    drop_cycle(&node_type, 10);
+    finalized = gone = 0;
+    weir_gc_get_stats(&before);
+    unit_must_collect(12 - revived);
+    weir_gc_get_stats(&after);
+    must(finalized == 2 && gone == 2 - revived, "%d finalized, %d gone", finalized, gone);
+    return after.revived - before.revived;
+}
+
+Test(gc, a_finalizer_shares_its_object)
+{
+    change.to = weir_share;
+    uint64_t revived = collect_changing(2);
+    must(revived == 2, "%lu revived", revived);
+    struct node *a = change.kept;
+    must(weir_is_shared(a->left) && weir_refcount(a) == 2 && weir_refcount(a->left) == 1, "%zu and %zu references",
+         weir_refcount(a), weir_refcount(a->left));
+    weir_clear(&a->left->left);
+    weir_clear(&change.kept);
+    must(gone == 2 && finalized == 2 && unit_alive() == 0, "%d gone, %d finalized", gone, finalized);
+}
+
+static void share_alone(void *object)
+{
+    finalized++;
+    struct node *node = object;
+    weir_clear(&node->left);
+    unit_on_thread(release_it, weir_ref(weir_share(node)));
+}
+static const struct weir_type sharing_type = {.name = "sharing",
+                                              .size = sizeof(struct node),
+                                              WEIR_REFS(struct node, left, right),
+                                              .finalize = share_alone,
+                                              .dealloc = count_gone};
+
+Test(gc, a_finalizer_shares_its_object_and_others_release_it)
+{
+    finalized = gone = 0;
+    for (int i = 0; i < 20; i++)
+        drop_cycle(&sharing_type, 1);
+    drop_cycle(&node_type, 10);
+    weir_gc_collect(WEIR_GC_FULL);
+    must(finalized == 20 && gone == 20 && unit_alive() == 0, "%d finalized, %d gone", finalized, gone);
+}
+
+Test(gc, a_finalizer_makes_its_object_immortal)
+{
+    change.to = weir_immortalize;
+    uint64_t revived = collect_changing(2);
+    must(revived == 2 && weir_is_immortal(change.kept->left) && gone == 0, "%lu revived, %d gone", revived, gone);
+}
+
 static void count_call(struct weir_weak *weak WR_UNUSED, void *calls) { *(int *)calls += 1; }
 
 Test(gc, test_weakref_callbacks_of_reachable_ones_run)
