@@ -300,17 +300,22 @@ struct weir_weak {
 };
 
 /** Called when the object has died, in the thread that released it; weir_weak_get() gives NULL by then. Not called if
- *  the weak reference lies in an object that dies in the same collection, or weir_weak_fini() came first. It may do
- *  what a finalizer may, and re-initialise or finish the weak reference. */
+ *  the weak reference lies in an object that dies in the same collection, or was finished or re-initialised before its
+ *  turn came. It may do what a finalizer may, and re-initialise or finish this weak reference and others. Once it has
+ *  finished this one it may give the memory back. */
 typedef void (*weir_weak_fn)(struct weir_weak *weak, void *arg);
 
-/** Makes *weak refer to `object` (NULL: to nothing). `callback` may be NULL. Cannot fail. */
+/** Makes *weak refer to `object` (NULL: to nothing). `callback` may be NULL. Cannot fail. pre: *weak refers to nothing:
+ *  it is new, or finished, or its object has died. */
 WEIR_API void weir_weak_init(struct weir_weak *weak, void *object, weir_weak_fn callback, void *arg);
 
 /** A new reference to the object, or NULL if it has died. Any thread, if the object is shared. */
 WEIR_API void *weir_weak_get(struct weir_weak *weak) WEIR_ATTR_USE_RESULT;
 
-/** Ends a weak reference; more than once is fine. Any thread, but for one in which the callback is running. */
+/** Ends a weak reference; more than once is fine. Any thread, if the object is shared. Once this has returned the
+ *  callback is neither called nor running, but for the one that calls this: where it is running in another thread, this
+ *  waits until it has returned. So nothing that the callback waits for may be held here, and two callbacks may not
+ *  finish each other's weak reference. */
 WEIR_API void weir_weak_fini(struct weir_weak *weak);
 
 /* ---- scopes: where longjmp or long error paths skip the cleanup -------------------------------------------------- */

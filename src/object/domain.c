@@ -563,6 +563,7 @@ static void lose(struct wr_domain *domain, void *self)
 
 static void fork_child(void)
 {
+    wr_weak_fork_child();
     wr_domain_each(lose, wr_thread.domain);
     wr_thread.domain->thread = wr_os_thread_id();
 }

@@ -384,11 +384,15 @@ bool wr_gc_clears(const void *address);
 
 /** weak.c: what refers weakly to a dying object no longer does; callbacks are called. */
 void wr_weak_sever(void *object);
-/** The same for many: those that lie in a dying object themselves get no callback; the others are linked to *list. */
-void wr_weak_detach(void *object, bool (*is_dying)(const void *address, void *arg), void *arg, struct weir_weak **list);
-void wr_weak_call(struct weir_weak *list);
+/** The same in two steps, for many. First nothing can be had by a weak reference any more; those that die themselves
+ *  get no callback. Whether others are to get one: */
+bool wr_weak_detach(void *object, bool (*dies_too)(const void *address, void *arg), void *arg);
+/** Then this calls them, but for those that have been finished meanwhile. */
+void wr_weak_call(void *object);
 void wr_weak_fork_prepare(void);
 void wr_weak_fork_done(void);
+/** In the child: callbacks of threads that are gone are not waited for. */
+void wr_weak_fork_child(void);
 
 /** log.c: where objects were made, and lines for those that are logged. */
 void wr_site_add(void *object, const char *file, int line);

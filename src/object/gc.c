@@ -169,7 +169,6 @@ struct pass {
     bool careful; /* a finalizer or a callback is to be called */
     bool called;  /* something of the program's has run since the dead were found */
     unsigned debug;
-    struct weir_weak *weak;
 };
 
 static void say(const char *what, const void *object, const struct weir_type *type)
@@ -235,7 +234,13 @@ static void detach_weak(struct wr_trace *trace, uint32_t place WR_UNUSED, void *
 {
     struct pass *pass = arg;
     if (wr_unlikely((wr_state(wr_header_of(object)) & WR_STATE_WEAK) != 0))
-        wr_weak_detach(object, lies_in_dead, trace, &pass->weak);
+        pass->called |= wr_weak_detach(object, lies_in_dead, trace);
+}
+
+static void call_weak(struct wr_trace *trace WR_UNUSED, uint32_t place WR_UNUSED, void *object, void *arg WR_UNUSED)
+{
+    if (wr_unlikely((wr_state(wr_header_of(object)) & WR_STATE_WEAK) != 0))
+        wr_weak_call(object);
 }
 
 static void finalize(struct wr_trace *trace, uint32_t place, void *object, void *arg)
@@ -475,8 +480,8 @@ static void survey_line(struct wr_trace *trace, uint32_t l, void *arg)
 static void prepare(struct pass *pass)
 {
     wr_trace_white(pass->trace, detach_weak, pass);
-    pass->called = pass->weak != NULL;
-    wr_weak_call(pass->weak);
+    if (pass->called)
+        wr_trace_white(pass->trace, call_weak, NULL);
     wr_trace_white(pass->trace, finalize, pass);
     if (pass->called)
         look_again(pass);

@@ -461,6 +461,91 @@ Test(object, weak_callback_starts_anew)
     must(calls == 11, "%d", calls);
 }
 
+/** Weak references to one object, each with its memory. The callback that runs first finishes or renews the others. */
+enum { CROWD = 50 };
+static struct {
+    struct weir_weak *weak[CROWD];
+    struct node *next; /* what the others are made to refer to; NULL: they are finished, and freed */
+} crowd;
+
+static void end_the_others(struct weir_weak *weak, void *arg WR_UNUSED)
+{
+    calls++;
+    for (int i = 0; i < CROWD; i++) {
+        if (crowd.weak[i] == weak)
+            continue;
+        must(crowd.weak[i] != NULL, "a callback after its weak reference was finished");
+        if (crowd.next != NULL) {
+            weir_weak_init(crowd.weak[i], crowd.next, called, (void *)100);
+            continue;
+        }
+        weir_weak_fini(crowd.weak[i]);
+        memset(crowd.weak[i], 0x5a, sizeof *crowd.weak[i]);
+        free(crowd.weak[i]);
+        crowd.weak[i] = NULL;
+    }
+}
+
+static void gather_crowd(struct node *object)
+{
+    calls = 0;
+    for (int i = 0; i < CROWD; i++) {
+        crowd.weak[i] = malloc(sizeof *crowd.weak[i]);
+        weir_weak_init(crowd.weak[i], object, end_the_others, NULL);
+    }
+}
+
+/** pre: what was referred to has died. */
+static void disperse_crowd(void)
+{
+    for (int i = 0; i < CROWD; i++)
+        if (crowd.weak[i] != NULL) {
+            weir_weak_fini(crowd.weak[i]);
+            free(crowd.weak[i]);
+        }
+}
+
+Test(object, weak_callback_finishes_others)
+{
+    crowd.next = NULL;
+    for (int dies_in_cycle = 0; dies_in_cycle < 2; dies_in_cycle++) {
+        struct node *a = make(&node_type, 1);
+        if (dies_in_cycle)
+            a->left = weir_ref(a);
+        gather_crowd(a);
+        weir_unref(a);
+        if (dies_in_cycle)
+            unit_must_collect(1);
+        must(calls == 1, "%d callbacks", calls);
+        disperse_crowd();
+    }
+}
+
+Test(object, weak_callback_renews_others)
+{
+    for (int dies_in_cycle = 0; dies_in_cycle < 2; dies_in_cycle++) {
+        struct node *a = make(&node_type, 1), *b = make(&node_type, 2);
+        if (dies_in_cycle)
+            a->left = weir_ref(a);
+        crowd.next = b;
+        gather_crowd(a);
+        weir_unref(a);
+        if (dies_in_cycle)
+            unit_must_collect(1);
+        must(calls == 1, "%d callbacks", calls);
+        int renewed = 0;
+        for (int i = 0; i < CROWD; i++) {
+            struct node *got = weir_weak_get(crowd.weak[i]);
+            renewed += got == b;
+            weir_unref(got);
+        }
+        must(renewed == CROWD - 1, "%d refer to the other", renewed);
+        weir_unref(b);
+        must(calls == 1 + 100 * (CROWD - 1), "%d", calls);
+        disperse_crowd();
+    }
+}
+
 static struct weir_weak in_finalizer;
 static void look_at_self(void *object)
 {

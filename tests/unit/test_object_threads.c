@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <weir/weir.h>
@@ -168,6 +169,89 @@ Test(object_threads, upgrades_race_with_the_last_release)
         pthread_mutex_init(&weak_lock[i], NULL);
     run_threads(race_weakly, NULL);
     must(alive() == 0, "%lu are alive", alive());
+}
+
+static struct {
+    struct weir_weak *weak[2];
+    _Atomic(struct weir_weak *) runs; /* its callback */
+    _Atomic bool go_on, ended;
+} slow;
+
+static void call_slowly(struct weir_weak *mine, void *arg WR_UNUSED)
+{
+    must(atomic_load(&slow.runs) == NULL, "the callback of a weak reference that was finished");
+    atomic_store(&slow.runs, mine);
+    while (!atomic_load(&slow.go_on))
+        usleep(100);
+    usleep(20000); /* for who waits to be early */
+    atomic_store(&slow.ended, true);
+}
+
+static void *release_slowly(void *arg)
+{
+    weir_unref(arg);
+    return NULL;
+}
+
+/** Returns once a callback of one of two weak references to an object is running in another thread. */
+static pthread_t start_slow_callback(void)
+{
+    pthread_t thread;
+    struct node *node = weir_share(make(&node_type));
+    atomic_store(&slow.runs, NULL);
+    atomic_store(&slow.go_on, false);
+    atomic_store(&slow.ended, false);
+    for (int i = 0; i < 2; i++) {
+        slow.weak[i] = malloc(sizeof *slow.weak[i]);
+        weir_weak_init(slow.weak[i], node, call_slowly, NULL);
+    }
+    must(pthread_create(&thread, NULL, release_slowly, node) == 0, "no thread");
+    while (atomic_load(&slow.runs) == NULL)
+        usleep(100);
+    return thread;
+}
+
+static void finish(struct weir_weak *mine)
+{
+    weir_weak_fini(mine);
+    memset(mine, 0x5a, sizeof *mine);
+    free(mine);
+}
+
+Test(object_threads, weak_references_are_finished_beside_callbacks)
+{
+    for (int round = 0; round < 5; round++) {
+        pthread_t thread = start_slow_callback();
+        struct weir_weak *runs = atomic_load(&slow.runs);
+        finish(slow.weak[slow.weak[0] == runs]); /* waits for nothing, and is not called */
+        must(!atomic_load(&slow.ended), "the callback has ended");
+        atomic_store(&slow.go_on, true);
+        finish(runs);
+        must(atomic_load(&slow.ended), "a weak reference was finished while its callback ran");
+        pthread_join(thread, NULL);
+    }
+    must(alive() == 0, "%lu are alive", alive());
+}
+
+Test(object_threads, a_child_does_not_wait_for_callbacks_of_threads_that_it_has_not)
+{
+    int status;
+    if (!UNIT_FORKS_WITH_THREADS)
+        cr_skip_test("a sanitizer's locks do not survive a fork");
+    pthread_t thread = start_slow_callback();
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(20);
+        finish(slow.weak[0]);
+        finish(slow.weak[1]);
+        _exit(0);
+    }
+    waitpid(child, &status, 0);
+    must(status == 0, "the child ended with status %d", status);
+    finish(slow.weak[slow.weak[0] == atomic_load(&slow.runs)]);
+    atomic_store(&slow.go_on, true);
+    finish(atomic_load(&slow.runs));
+    pthread_join(thread, NULL);
 }
 
 /* ---- threads that exit ------------------------------------------------------------------------------------------- */
