@@ -167,6 +167,7 @@ struct pass {
     long dead, revived, kept;
     bool plain;   /* see is_plain(): all of the dead are */
     bool careful; /* a finalizer or a callback is to be called */
+    bool calls;   /* callbacks of weak references are to be called */
     bool called;  /* something of the program's has run since the dead were found */
     unsigned debug;
 };
@@ -234,13 +235,21 @@ static void detach_weak(struct wr_trace *trace, uint32_t place WR_UNUSED, void *
 {
     struct pass *pass = arg;
     if (wr_unlikely((wr_state(wr_header_of(object)) & WR_STATE_WEAK) != 0))
-        pass->called |= wr_weak_detach(object, lies_in_dead, trace);
+        pass->calls |= wr_weak_detach(object, lies_in_dead, trace);
 }
 
 static void call_weak(struct wr_trace *trace WR_UNUSED, uint32_t place WR_UNUSED, void *object, void *arg WR_UNUSED)
 {
     if (wr_unlikely((wr_state(wr_header_of(object)) & WR_STATE_WEAK) != 0))
         wr_weak_call(object);
+}
+
+static bool no_callback(const void *address WR_UNUSED, void *arg WR_UNUSED) { return true; }
+
+static void drop_weak(struct wr_trace *trace WR_UNUSED, uint32_t place WR_UNUSED, void *object, void *arg WR_UNUSED)
+{
+    if (wr_unlikely((wr_state(wr_header_of(object)) & WR_STATE_WEAK) != 0))
+        wr_weak_detach(object, no_callback, NULL);
 }
 
 static void finalize(struct wr_trace *trace, uint32_t place, void *object, void *arg)
@@ -366,10 +375,9 @@ static void leave_one(struct wr_trace *trace, uint32_t place, void *object, void
         else
             leaving->seen += other != NULL;
     }
+    wr_assert((wr_state(header) & WR_STATE_WEAK) == 0); /* nothing of the program's runs before they are freed */
     if (wr_unlikely((wr_state(header) & WR_STATE_SITE) != 0))
         wr_site_remove(object);
-    if (wr_unlikely((wr_state(header) & WR_STATE_WEAK) != 0))
-        wr_weak_sever(object);
 }
 
 /** Whether the notes tell of a line's objects what leave_one() would find, if none refers to what lives. */
@@ -476,15 +484,48 @@ static void survey_line(struct wr_trace *trace, uint32_t l, void *arg)
         wr_trace_white_line(trace, l, survey, pass);
 }
 
-/** Weak references to the dead are cleared, the dead finalized; who still is dead after that stays white. */
+struct special {
+    void (*fn)(struct wr_trace *trace, uint32_t place, void *object, void *pass);
+    struct pass *pass;
+};
+
+static void white_special_line(struct wr_trace *trace, uint32_t l, void *arg)
+{
+    const struct special *special = arg;
+    if (trace->line[l].special || trace->line[l].pool == NULL)
+        wr_trace_white_line(trace, l, special->fn, special->pass);
+}
+
+/** Calls fn for the white objects of lines where one has a state. */
+static void white_special(struct pass *pass, void (*fn)(struct wr_trace *, uint32_t place, void *object, void *pass))
+{
+    struct special special = {fn, pass};
+    wr_trace_white_lines(pass->trace, white_special_line, &special);
+}
+
+/** Weak references to the dead are cleared, and callbacks called; whether there were any. */
+static bool clear_weak(struct pass *pass)
+{
+    pass->calls = false;
+    white_special(pass, detach_weak);
+    if (pass->calls)
+        white_special(pass, call_weak);
+    return pass->calls;
+}
+
+/** Weak references to the dead are cleared, the dead finalized; who still is dead after that stays white. Weak
+ *  references that finalizers and callbacks have made to these are cleared, too, and what the callbacks of those make
+ *  in turn is cleared without any. */
 static void prepare(struct pass *pass)
 {
-    wr_trace_white(pass->trace, detach_weak, pass);
-    if (pass->called)
-        wr_trace_white(pass->trace, call_weak, NULL);
+    pass->called = clear_weak(pass);
     wr_trace_white(pass->trace, finalize, pass);
-    if (pass->called)
+    if (!pass->called)
+        return;
+    look_again(pass);
+    if (clear_weak(pass))
         look_again(pass);
+    white_special(pass, drop_weak);
 }
 
 /** The white objects of the trace are dead: sees them off. -ENOMEM: nothing has been changed. */

@@ -412,6 +412,62 @@ Test(gc, test_weakrefs_are_cleared_before_finalizers)
     must(finalized == 2, "%d", finalized);
 }
 
+static struct {
+    struct weir_weak weak[3];
+    int calls;
+} late;
+
+/** Tries to get at the dead by all weak references, and makes another one. */
+static void look_late(struct weir_weak *weak WR_UNUSED, void *dead)
+{
+    late.calls++;
+    for (int i = 0; i < 2; i++) {
+        struct node *got = weir_weak_get(&late.weak[i]);
+        must(got == NULL, "a callback found garbage by a weak reference that a finalizer had made");
+    }
+    weir_weak_fini(&late.weak[2]);
+    weir_weak_init(&late.weak[2], dead, look_late, dead);
+}
+
+static void refer_late(void *object)
+{
+    struct node *node = object;
+    finalized++;
+    if (node->value == 0)
+        return;
+    weir_weak_init(&late.weak[0], node, look_late, node->left);
+    weir_weak_init(&late.weak[1], node->left, look_late, node);
+}
+static const struct weir_type late_type = {
+    .name = "late", .size = sizeof(struct node), WEIR_REFS(struct node, left, right), .finalize = refer_late};
+static const struct weir_type late_dealloc_type = {.name = "late, with dealloc",
+                                                   .size = sizeof(struct node),
+                                                   WEIR_REFS(struct node, left, right),
+                                                   .finalize = refer_late,
+                                                   .dealloc = count_gone};
+
+Test(gc, weak_references_that_finalizers_make)
+{
+    const struct weir_type *type[] = {&late_type, &late_dealloc_type};
+    for (int i = 0; i < 2; i++) {
+        struct node *a = make(type[i]), *b = make(type[i]);
+        finalized = late.calls = 0;
+        a->left = weir_ref(b);
+        b->left = weir_ref(a);
+        a->value = 1;
+        weir_unref(a);
+        weir_unref(b);
+        unit_must_collect(2);
+        must(finalized == 2 && late.calls == 2, "%d finalized, %d callbacks", finalized, late.calls);
+        for (int w = 0; w < 3; w++) {
+            struct node *got = weir_weak_get(&late.weak[w]);
+            must(got == NULL, "weak reference %d gives what is dead", w);
+            weir_weak_fini(&late.weak[w]);
+        }
+        must(unit_alive() == 0, "%lu are alive", unit_alive());
+    }
+}
+
 static void collect_inside(void *object WR_UNUSED)
 {
     must(weir_gc_collect(WEIR_GC_FULL) == -EBUSY, "a pass within a pass");
