@@ -46,11 +46,12 @@ WEIR_API long weir_gc_collect(int generation);
 
 /** Does what is due, for about `budget_ns`: for the idle hook of an event loop, which then keeps weir_new() from
  *  stopping for passes. It collects young pages; then, over as many calls as it takes, it looks through all pages for
- *  candidates, and collects those. One call exceeds its budget by at most what one piece of work takes, some tenths of
- *  a millisecond, and where a search begins by what it takes to list the pages, a millisecond for some three million
- *  objects; except to prove and release a single dead structure: that is done in one piece if it is expected to take no
- *  more than the budget, else left to weir_gc_collect() or to the pass that weir_new() starts. Finalizers and trimming
- *  come on top.
+ *  candidates, and collects those. Each call does a piece of that, however small the budget, so while the program makes
+ *  no objects calls come to an end with 0. One call exceeds its budget by at most what one piece of work takes, some
+ *  tenths of a millisecond, and where a search begins by what it takes to list the pages, a millisecond for some three
+ *  million objects; except to prove and release a single dead structure: that is done in one piece if it is expected to
+ *  take no more than the budget, else left to weir_gc_collect() or to the pass that weir_new() starts. Finalizers and
+ *  trimming come on top.
  *  @return 1 if more is due, 0 if not; -EBUSY, -ENOMEM as weir_gc_collect(). */
 WEIR_API int weir_gc_poll(uint64_t budget_ns);
 
@@ -90,7 +91,7 @@ WEIR_API void weir_gc_get_count(struct weir_gc_count *out);
 struct weir_gc_stats {
     /* since the thread's first object */
     uint64_t young, full;   /**< passes of either kind, those of weir_gc_poll() included, number */
-    uint64_t polls;         /**< calls of weir_gc_poll() that did something, number */
+    uint64_t polls;         /**< calls of weir_gc_poll() for which something was due, number */
     uint64_t visited;       /**< objects looked at, number */
     uint64_t collected;     /**< objects found unreachable and released, number */
     uint64_t revived;       /**< objects found unreachable that finalizers brought back, number */

@@ -82,6 +82,7 @@ struct wr_kind {
     char *fresh, *fresh_end;        /* its blocks that nobody has taken yet: they are not on `free` */
     struct wr_kind *next;           /* the object layer's: kinds of an owner */
     struct wr_kind *all;            /* the object layer's: every one, whoever's; never changes */
+    size_t round;                   /* the object layer's: when it last looked at the current pool */
 
     /* guarded by: heap->lock */
     struct wr_span *list[WR_LISTS]; /* all its spans; WR_LIST_NONE: those with nothing to take */

@@ -210,8 +210,11 @@ struct wr_gc {
     unsigned ns_per_object;  /* what passes have taken lately */
     struct wr_trace *trace;  /* of the pass, or of the search that weir_gc_poll() has under way */
     struct wr_trace *clears; /* of the pass, while it clears the dead, all of them held; else NULL */
-    size_t refills;          /* owner.refills at the last pass over young pages */
-    size_t search_refills;   /* and when the last search began */
+    size_t refills;          /* owner.refills at the last pass over all young pages */
+    bool in_round;           /* polls are at young pages that they have not all looked at */
+    size_t round;            /* the number of the last such round, from 1 on */
+    size_t round_refills;    /* owner.refills when it began */
+    size_t search_refills;   /* owner.refills when the last search began */
     uint64_t search_ms;      /* when that was over */
     struct weir_gc_stats stats;
     void **garbage; /* owned references, from weir_malloc() */

@@ -576,14 +576,19 @@ void wr_gc_drop_search(struct wr_domain *domain)
     domain->gc.trace = NULL;
 }
 
-/** The trace's pools have been looked at: they are young no more, but for those that still receive objects. */
-static void grow_up(struct wr_trace *trace)
+/** The trace's pools have been looked at: they are young no more, but for those that still receive objects. Of these it
+ *  is noted that the round of polls is done with them. */
+static void grow_up(struct wr_trace *trace, size_t round)
 {
     struct wr_heap *heap = NULL;
     for (uint32_t l = 1; l < trace->lines; l++) {
         struct wr_typed *pool = trace->line[l].pool;
-        if (pool == NULL || trace->line[l].first != 0 || pool->kind->current == pool)
+        if (pool == NULL || trace->line[l].first != 0)
             continue;
+        if (pool->kind->current == pool) {
+            pool->kind->round = round;
+            continue;
+        }
         if (pool->kind->heap != heap) { /* seldom: pools of a kind follow each other */
             if (heap != NULL)
                 wr_heap_unlock(heap);
@@ -669,6 +674,27 @@ static void keep_books(const struct pass *pass, struct weir_gc_info *info, uint6
                    (unsigned long)(ns / 1000000), (unsigned long)(ns / 1000 % 1000));
 }
 
+/* Young pages are polled in rounds, of several passes if need be. A pool that still receives objects stays young, so
+ * within a round it is passed over once it has been looked at; what it receives later is left to the next round, which
+ * comes when one of them is full. */
+
+static void begin_round(struct wr_domain *domain)
+{
+    struct wr_gc *gc = &domain->gc;
+    if (gc->in_round)
+        return;
+    gc->in_round = true;
+    gc->round++;
+    gc->round_refills = domain->owner.refills;
+}
+
+/** All pages that were young at `refills` have been looked at. */
+static void end_round(struct wr_gc *gc, size_t refills)
+{
+    gc->in_round = false;
+    gc->refills = refills;
+}
+
 /** The dead among what is wanted are found and buried. pre: not running. */
 static long run(struct wr_domain *domain, const struct wr_trace_want *want, bool polled)
 {
@@ -690,8 +716,9 @@ static long run(struct wr_domain *domain, const struct wr_trace_want *want, bool
             pass.dead += pass.kept;
             wr_trace_mark_all(trace);
             wr_trace_list_white(trace, 1, trace->lines);
-            grow_up(trace);
-            gc->refills = trace->partial ? gc->refills : refills;
+            grow_up(trace, gc->round);
+            if (!trace->partial)
+                end_round(gc, polled ? gc->round_refills : refills);
             result = bury(&pass);
         }
         if (result == 0) {
@@ -851,21 +878,25 @@ static size_t affordable(const struct wr_gc *gc, uint64_t ns)
     return (size_t)(ns / (gc->ns_per_object > 0 ? gc->ns_per_object : UNKNOWN_NS));
 }
 
-/** Passes over some young pools at a time; true if the time was up before all were done. */
-static bool poll_young(struct wr_domain *domain, uint64_t end_ns)
+static bool young_is_due(const struct wr_domain *domain) { return domain->gc.refills != domain->owner.refills; }
+
+/** Passes over some young pools at a time, at least one; 1 if the time was up before all were done. */
+static long poll_young(struct wr_domain *domain, uint64_t end_ns)
 {
     struct wr_gc *gc = &domain->gc;
-    if (gc->refills == domain->owner.refills)
-        return false;
-    for (uint64_t now; (now = wr_os_now_ns()) < end_ns;) {
-        size_t most = wr_max(affordable(gc, (end_ns - now) / 2) / 128, 1);
-        struct wr_trace_want want = {.domain = domain, .generation = WEIR_GC_YOUNG, .most = most};
-        if (run(domain, &want, true) < 0)
-            return true;
-        if (gc->refills == domain->owner.refills)
-            return false;
+    for (uint64_t now = wr_os_now_ns(); young_is_due(domain);) {
+        begin_round(domain);
+        size_t most = wr_max(affordable(gc, end_ns > now ? (end_ns - now) / 2 : 0) / 128, 1);
+        struct wr_trace_want want = {
+            .domain = domain, .generation = WEIR_GC_YOUNG, .most = most, .round = gc->round};
+        long result = run(domain, &want, true);
+        if (result < 0)
+            return result;
+        now = wr_os_now_ns();
+        if (now >= end_ns && young_is_due(domain))
+            return 1;
     }
-    return true;
+    return 0;
 }
 
 static bool search_is_due(const struct wr_domain *domain)
@@ -932,17 +963,17 @@ static long poll_search(struct wr_domain *domain, uint64_t end_ns, uint64_t budg
     if (gc->trace == NULL) {
         if (!search_is_due(domain))
             return 0;
-        gc->search_refills = domain->owner.refills;
         gc->trace = wr_trace_begin(&want);
         if (gc->trace == NULL)
             return -ENOMEM;
         gc->trace->cursor = 1;
+        gc->search_refills = domain->owner.refills;
     }
     bool waited = gc->trace->search == WR_SEARCH_DONE;
     while (gc->trace->search != WR_SEARCH_DONE && !gc->trace->failed) {
-        if (wr_os_now_ns() >= end_ns)
+        search_on(gc->trace); /* first, so that the search gets on however little time there is */
+        if (gc->trace->search != WR_SEARCH_DONE && !gc->trace->failed && wr_os_now_ns() >= end_ns)
             return 1;
-        search_on(gc->trace);
     }
     size_t white = gc->trace->whites;
     uint64_t now_ns = wr_os_now_ns();
@@ -962,19 +993,21 @@ static long poll_search(struct wr_domain *domain, uint64_t end_ns, uint64_t budg
 int weir_gc_poll(uint64_t budget_ns)
 {
     struct wr_domain *domain = wr_thread.domain;
-    uint64_t start_ns = wr_os_now_ns(), end_ns = start_ns + budget_ns;
+    struct wr_gc *gc = &domain->gc;
+    uint64_t start_ns = wr_os_now_ns(), end_ns = start_ns + wr_min(budget_ns, UINT64_MAX - start_ns);
     if (domain == &wr_domain_none)
         return 0;
-    if (domain->gc.running)
+    if (gc->running)
         return -EBUSY;
     wr_domain_tidy(domain, false);
-    if (domain->gc.trace == NULL && poll_young(domain, end_ns))
-        return 1;
-    domain->gc.running = true;
-    long result = poll_search(domain, end_ns, budget_ns);
-    domain->gc.running = false;
-    domain->gc.stats.polls++;
-    domain->gc.stats.longest_ns = wr_max(domain->gc.stats.longest_ns, wr_os_now_ns() - start_ns);
+    gc->stats.polls += gc->trace != NULL || young_is_due(domain) || search_is_due(domain);
+    long result = gc->trace == NULL ? poll_young(domain, end_ns) : 0;
+    if (result == 0) {
+        gc->running = true;
+        result = poll_search(domain, end_ns, budget_ns);
+        gc->running = false;
+    }
+    gc->stats.longest_ns = wr_max(gc->stats.longest_ns, wr_os_now_ns() - start_ns);
     return (int)result;
 }
 

@@ -69,7 +69,8 @@ static void gather_pool(struct wr_typed *pool, struct wr_span *span, void *arg)
     uint16_t bit = wr_typed_bit(pool);
     bool young = (span->young & bit) != 0,
          wanted = want->generation == WEIR_GC_FULL || young == (want->generation == 0);
-    if (!wanted || (!want->frozen && (span->frozen & bit) != 0) || gather->pools >= want->most)
+    if (!wanted || (!want->frozen && (span->frozen & bit) != 0) || gather->pools >= want->most ||
+        (want->round != 0 && pool->kind->round == want->round && pool->kind->current == pool))
         return;
     if (gather->arena != arena_number(pool)) {
         gather->arena = arena_number(pool);

@@ -133,6 +133,7 @@ struct wr_trace_want {
     bool frozen;              /* frozen ones, too */
     bool shared;              /* count references to shared objects, not to the owner's own */
     size_t most;              /* pools, about; SIZE_MAX: all */
+    size_t round;             /* not those current ones of which this has been noted (struct wr_kind); 0: all */
 };
 
 /** Notes for the pools that are wanted; NULL when memory is short. Nothing else may be under way in the domain, since

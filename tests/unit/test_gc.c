@@ -1158,6 +1158,35 @@ Test(gc, polls_find_young_and_old_cycles)
     weir_gc_enable();
 }
 
+Test(gc, polls_with_little_time_come_to_an_end)
+{
+    enum { TYPES = 40, CYCLES = 500, POLLS = 100000 };
+    static struct weir_type type[TYPES];
+    static const uint64_t budgets[] = {0, 1, 2000, 20000, 1000000, UINT64_MAX};
+    struct weir_gc_stats before, after;
+    weir_gc_disable();
+    for (size_t b = 0; b < sizeof budgets / sizeof budgets[0]; b++) {
+        for (int t = 0; t < TYPES; t++) { /* each has a page that still receives objects */
+            type[t] = node_type;
+            for (int i = 0; i < CYCLES; i++)
+                drop_cycle(&type[t], 2);
+        }
+        int polls = 0, result = 1;
+        weir_gc_get_stats(&before);
+        while (polls < POLLS && result == 1) {
+            result = weir_gc_poll(budgets[b]);
+            polls++;
+        }
+        weir_gc_get_stats(&after);
+        must(result == 0, "poll %d with %lu ns gave %d", polls, (unsigned long)budgets[b], result);
+        must(unit_alive() == 0, "%lu are alive after %d polls of %lu ns", unit_alive(), polls,
+             (unsigned long)budgets[b]);
+        must(after.polls - before.polls == (uint64_t)polls, "%lu polls were counted, not %d",
+             (unsigned long)(after.polls - before.polls), polls);
+    }
+    weir_gc_enable();
+}
+
 Test(gc, polls_between_random_changes)
 {
     struct unit_rng rng = {unit_seed()};
@@ -1219,6 +1248,34 @@ static void collect_without_memory(void)
     must(finalized == 1000 && unit_alive() == 0, "%lu alive", unit_alive());
 }
 
+static void poll_without_memory(void)
+{
+    enum { N = 2000000 };
+    weir_gc_disable();
+    for (int old = 0; old < 2; old++) {
+        struct node *first = make(&node_type), *last = first;
+        for (int i = 1; i < N; i++) {
+            last->left = make(&node_type);
+            last = last->left;
+        }
+        last->left = weir_ref(first);
+        if (old) { /* then it is the search that needs memory */
+            weir_gc_freeze();
+            weir_gc_unfreeze();
+            unit_must_collect(0);
+        }
+        weir_unref(first);
+        limit_memory(0);
+        for (int i = 0; i < 3; i++) {
+            int result = weir_gc_poll(1000000000);
+            must(result == -ENOMEM, "a poll without memory gave %d", result);
+        }
+        setrlimit(RLIMIT_AS, &(struct rlimit){RLIM_INFINITY, RLIM_INFINITY});
+        must(weir_gc_poll(UINT64_MAX) >= 0, "a poll with memory failed");
+        unit_must_collect(unit_alive() > 0 ? N : 0);
+    }
+}
+
 static void make_until_refused(void)
 {
     struct node *list = NULL, *node;
@@ -1271,6 +1328,7 @@ Test(gc, without_memory_nothing_changes)
         cr_skip_test("a sanitizer needs the address space");
     unit_need_small_pages(); /* the limits here leave no room for a larger arena, and an arena has room for all this */
     without_memory(collect_without_memory);
+    without_memory(poll_without_memory);
     without_memory(make_until_refused);
     without_memory(hubs_without_memory);
 }
