@@ -37,7 +37,7 @@ enum {
     WR_STATE_LOGGED = 1 << 4,
     WR_STATE_SITE = 1 << 5,    /* the table of sites knows where it was made */
     WR_STATE_GREY = 1 << 6,    /* being shared or made immortal: what it refers to comes later */
-    WR_STATE_DROPPED = 1 << 7, /* what it referred to has been released by the collector */
+    WR_STATE_DROPPED = 1 << 7, /* what its traverse function visits has been released by the collector */
     WR_STATE_SHARED = 1 << 8,  /* was shared */
     WR_STATE_BIG = 1 << 9,     /* large */
     WR_STATE_FLAGS = 0xffff
@@ -328,6 +328,15 @@ WR_INLINE const struct weir_type *wr_place_type(struct wr_place place)
 WR_INLINE struct wr_domain *wr_place_domain(struct wr_place place)
 {
     return place.pool != NULL ? wr_kind_domain(place.pool->kind) : place.big->domain;
+}
+
+/** Calls visit for what an object's type has a function for; there is nothing of it any more where the collector has
+ *  released that and had to keep the object, since the pointers cannot be cleared. */
+WR_INLINE void wr_object_traverse(void *object, void (*traverse)(void *object, weir_visit_fn visit, void *arg),
+                                  weir_visit_fn visit, void *arg)
+{
+    if (wr_likely((wr_state(wr_header_of(object)) & WR_STATE_DROPPED) == 0))
+        traverse(object, visit, arg);
 }
 
 /** Calls visit for each owning pointer of an object. */

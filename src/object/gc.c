@@ -318,8 +318,8 @@ static void clear(struct wr_trace *trace, uint32_t place, void *object, void *ar
     for (unsigned i = 0; i < type->nrefs; i++)
         weir_clear((void **)(void *)((char *)object + type->refs[i]));
     if (wr_unlikely(type->clear == NULL && type->traverse != NULL)) {
+        wr_object_traverse(object, type->traverse, clear_visited, NULL);
         wr_state_set(wr_header_of(object), WR_STATE_DROPPED);
-        type->traverse(object, clear_visited, NULL);
     }
 }
 

@@ -173,7 +173,7 @@ static void look_by_visits(struct wr_trace *trace, const struct ahead *ahead)
     for (uint64_t left = ahead->objects; left != 0; left &= left - 1) {
         char *at = ahead->first + wr_bits_first(left) * (size_t)kind->size;
         if (wr_trace_count_of(trace, (struct wr_header *)(void *)at) > 0)
-            kind->traverse(at + sizeof(struct wr_header), reach_visited, trace);
+            wr_object_traverse(at + sizeof(struct wr_header), kind->traverse, reach_visited, trace);
     }
 }
 
@@ -271,7 +271,7 @@ static void sweep_into(struct wr_trace *trace, const struct wr_trace_kind *kind,
         sweep_to(trace, trace->marked, trace->sorter.next, wr_trace_place(trace, other), sorted);
     }
     if (kind->traverse != NULL)
-        kind->traverse((void *)(uintptr_t)object, reach_visited, trace);
+        wr_object_traverse((void *)(uintptr_t)object, kind->traverse, reach_visited, trace);
 }
 
 /** Puts a block into the ring, which is fetched; returns the one that was there, or NULL. */

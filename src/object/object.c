@@ -55,7 +55,7 @@ void wr_object_visit(void *object, const struct weir_type *type, weir_visit_fn v
     for (unsigned i = 0; i < type->nrefs; i++)
         visit(*(void **)(void *)((char *)object + type->refs[i]), arg);
     if (type->traverse != NULL)
-        type->traverse(object, visit, arg);
+        wr_object_traverse(object, type->traverse, visit, arg);
 }
 
 /* ---- the dead ---------------------------------------------------------------------------------------------------- */
@@ -184,8 +184,8 @@ static WR_NOINLINE bool undo(struct wr_burial *burial, struct wr_header *header,
         *slot = NULL;
         drop(burial, old);
     }
-    if (type->clear == NULL && type->traverse != NULL && (state & WR_STATE_DROPPED) == 0)
-        type->traverse(object, drop_visited, burial);
+    if (type->clear == NULL && type->traverse != NULL)
+        wr_object_traverse(object, type->traverse, drop_visited, burial);
     if (type->dealloc != NULL)
         type->dealloc(object);
     return true;

@@ -504,7 +504,8 @@ static void count_traversed(struct wr_trace *trace, const struct wr_blocks *bloc
 {
     for (unsigned i = 0; i < blocks->objects; i++)
         if (blocks->own[i] != 0)
-            traverse(blocks->first + i * blocks->size + sizeof(struct wr_header), count_visited, trace);
+            wr_object_traverse(blocks->first + i * blocks->size + sizeof(struct wr_header), traverse, count_visited,
+                               trace);
 }
 
 /** Counts what a line's objects refer to. */
@@ -748,7 +749,7 @@ static void recount_object(struct wr_trace *trace, struct wr_line *line, void *o
         line->refs += line->refs < WR_REFS_MANY;
     }
     if (type->traverse != NULL)
-        type->traverse(object, recount_visited, trace);
+        wr_object_traverse(object, type->traverse, recount_visited, trace);
 }
 
 static void forget_found(struct wr_trace *trace, uint32_t l, void *arg WR_UNUSED)

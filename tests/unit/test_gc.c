@@ -879,6 +879,48 @@ Test(gc, a_traverse_that_invents_is_reported_and_the_object_kept)
     weir_unref(invented);
 }
 
+static void visit_both(void *object, weir_visit_fn visit, void *arg)
+{
+    struct node *node = object;
+    visit(node->left, arg);
+    visit(node->right, arg);
+}
+static void clear_nothing(void *object WR_UNUSED) {}
+static const struct weir_type stubborn_type = {
+    .name = "stubborn", .size = sizeof(struct node), .traverse = visit_both, .clear = clear_nothing};
+static const struct weir_type visited_type = {.name = "visited", .size = sizeof(struct node), .traverse = visit_both};
+
+static void collect_stubborn(void) { unit_must_collect(4); }
+static void collect_all(void) { weir_gc_collect(WEIR_GC_FULL); }
+
+Test(gc, what_a_kept_object_has_lost_is_visited_no_more)
+{
+    struct node *a = make(&stubborn_type), *b = make(&stubborn_type), *kept = make(&visited_type);
+    struct node *lost = make(&node_type), *fresh;
+    a->left = b; /* they refer to each other whatever is done */
+    b->left = weir_ref(a);
+    b->right = kept;
+    kept->left = lost; /* and so this one cannot go, while what it visits does */
+    weir_unref(a);
+    const char *said = said_by(collect_stubborn);
+    must(strstr(said, "type \"visited\" has 1 references after all") != NULL, "%s", said);
+    must(weir_gc_garbage_count() == 3 && unit_alive() == 3, "%zu kept", weir_gc_garbage_count());
+    fresh = make(&node_type);
+    must(fresh == lost, "the block was not taken again"); /* or this shows nothing */
+    fresh->value = 42;
+    seen = 0;
+    weir_gc_garbage_clear();
+    for (int i = 0; i < 2; i++) {
+        must(weir_gc_referrers(fresh, see, NULL) == 0 && seen == 0, "something refers to it");
+        said_by(collect_all);
+        weir_gc_garbage_clear();
+    }
+    weir_share(kept);
+    must(!weir_is_shared(fresh), "shared by way of what was lost");
+    must(weir_refcount(fresh) == 1 && fresh->value == 42, "an object was taken for one that had gone");
+    weir_unref(fresh);
+}
+
 static void visit_invented_once(void *object, weir_visit_fn visit, void *arg)
 {
     visit(((struct node *)object)->left, arg);
