@@ -108,10 +108,13 @@ static void note_alloc(struct wr_heap *heap, size_t size, void *address)
     heap->tally.class_calls[row]++;
 }
 
+/* No address space has more: nothing is given back for the sake of such a block. */
+#define SIZE_MOST ((size_t)1 << 48)
+
 static void *alloc_entered(struct wr_heap *heap, size_t size, size_t align, bool *zeroed)
 {
     void *block = wr_block_alloc(heap, size, align, zeroed);
-    if (wr_unlikely(block == NULL)) {
+    if (wr_unlikely(block == NULL) && size <= SIZE_MOST && align <= SIZE_MOST) {
         /* What is free may be what is missing: under a limit on address space, under a limit of a control group. */
         trim(heap, 0, true);
         block = wr_block_alloc(heap, size, align, zeroed);
@@ -123,15 +126,12 @@ static void *alloc_entered(struct wr_heap *heap, size_t size, size_t align, bool
 
 static void free_deferred(struct wr_heap *heap);
 
-/* No address space has more: nothing is given back for the sake of such a block. */
-#define SIZE_MOST ((size_t)1 << 48)
-
 /** The slow path of every allocation. `align` is a power of two. */
 static void *alloc(size_t size, size_t align, bool zero)
 {
     bool zeroed = false;
     void *block = NULL;
-    if (wr_unlikely(size > SIZE_MOST || align > SIZE_MOST))
+    if (wr_unlikely(size > PTRDIFF_MAX || align > PTRDIFF_MAX))
         return wr_no_memory();
     struct wr_heap *heap = wr_enter();
     if (wr_likely(heap != NULL)) {
