@@ -159,6 +159,7 @@ static bool make(struct helper *made)
 
 static void *run(void *made)
 {
+    atomic_store_explicit(&((struct helper *)made)->tid, (int)wr_os_thread_id(), memory_order_release);
     introduce();
     ((struct helper *)made)->fn();
     atomic_store_explicit(&((struct helper *)made)->tid, 0, memory_order_release);
