@@ -15,10 +15,10 @@
 #include "core/space.h"
 
 enum {
-    REST_PAGES = 16, /* fewer than these are not worth a system call of their own */
-    RECORDS_MANY = 8192,
-    LOOKED_AT = 64,  /* extents around which a place is looked for where none is long enough by itself, and of which
-                      * the longest goes first */
+    REST_PAGES = 16,     /* fewer than these are not worth a system call of their own */
+    RECORDS_MANY = 8192, /* so many extents that each of them is not to be two mappings */
+    LOOKED_AT = 64,      /* extents around which a place is looked for where none is long enough by itself, and of
+                          * which the longest goes first */
 };
 
 /* Cold address space that is kept besides as much as there is of the rest. */
@@ -119,6 +119,13 @@ static void count(enum wr_extent_state state, int64_t bytes)
     default:
         atomic_fetch_add_explicit(&wr_extent_count.cold, (uint64_t)bytes, memory_order_relaxed);
     }
+}
+
+/** Bytes of huge blocks, and of what they left that is resident; a guess without the lock. */
+static size_t live_and_warm(void)
+{
+    return atomic_load_explicit(&wr_account.huge, memory_order_relaxed) +
+           atomic_load_explicit(&wr_extent_count.warm, memory_order_relaxed);
 }
 
 /** Into the list of its state, right behind `newer`, or as the newest. */
@@ -361,18 +368,26 @@ static void try_around(struct spot *spot, struct wr_extent *extent, size_t size,
     try_at(spot, extent, &run, fresh ? first : last, size);
 }
 
+/** The smallest extent of a state that has `size` bytes at a multiple of `align`, or NULL. pre: lock. */
+static struct wr_extent *smallest_with(enum wr_extent_state state, size_t size, size_t align)
+{
+    struct wr_extent *best = NULL;
+    for (struct wr_extent *extent = book.newest[state]; extent != NULL; extent = extent->older) {
+        uintptr_t at = wr_round_up(extent->start, align);
+        if (at < end_of(extent) && end_of(extent) - at >= size && (best == NULL || extent->size < best->size))
+            best = extent;
+    }
+    return best;
+}
+
 /** The place for a block: the smallest warm extent that has it; else where most of it is warm, cold address space
  *  beside it included. Up to `below` bytes may be mapped below the lowest extent for it. */
 static struct spot find(size_t size, size_t align, size_t below)
 {
+    struct wr_extent *whole = smallest_with(WR_EXTENT_WARM, size, align);
+    if (whole != NULL)
+        return (struct spot){whole, wr_round_up(whole->start, align), size, 0, whole->size};
     struct spot spot = {.anchor = NULL};
-    for (struct wr_extent *extent = book.newest[WR_EXTENT_WARM]; extent != NULL; extent = extent->older) {
-        uintptr_t at = wr_round_up(extent->start, align);
-        if (at < end_of(extent) && end_of(extent) - at >= size)
-            better(&spot, &(struct spot){extent, at, size, 0, extent->size});
-    }
-    if (spot.anchor != NULL)
-        return spot;
     static const enum wr_extent_state order[] = {WR_EXTENT_FRESH, WR_EXTENT_WARM, WR_EXTENT_COLD};
     for (unsigned i = 0; i < WR_COUNT(order); i++) {
         unsigned left = LOOKED_AT;
@@ -546,8 +561,7 @@ static void prove(const struct wr_extent *extent)
     unsigned looked, untouched;
     if (pauses() || !wr_os_sample_untouched((void *)extent->start, extent->size, &looked, &untouched))
         return;
-    size_t huge = atomic_load_explicit(&wr_account.huge, memory_order_relaxed) +
-                  atomic_load_explicit(&wr_extent_count.warm, memory_order_relaxed);
+    size_t huge = live_and_warm();
     lock();
     if (untouched <= looked / UNTOUCHED_SHARE) {
         credit.most = wr_max(credit.most, huge);
@@ -686,11 +700,7 @@ static bool grow_in_place(struct wr_extent *extent, size_t size, struct wr_exten
     return fits;
 }
 
-static size_t cold_that_may_stay(void)
-{
-    return atomic_load_explicit(&wr_account.huge, memory_order_relaxed) +
-           atomic_load_explicit(&wr_extent_count.warm, memory_order_relaxed) + COLD_KEPT;
-}
+static size_t cold_that_may_stay(void) { return live_and_warm() + COLD_KEPT; }
 
 /* A block that grows bit by bit shall not be moved each time: where it moves to it has free address space behind it, a
  * quarter of its size, which costs nothing before it is touched. */
@@ -734,25 +744,15 @@ static bool move(struct wr_extent *extent, size_t size, bool *several)
     return start != NULL;
 }
 
-/** The smallest extent of a state that has `size` bytes, or NULL. pre: lock. */
-static struct wr_extent *smallest_with(enum wr_extent_state state, size_t size)
-{
-    struct wr_extent *best = NULL;
-    for (struct wr_extent *extent = book.newest[state]; extent != NULL; extent = extent->older)
-        if (extent->size >= size && (best == NULL || extent->size < best->size))
-            best = extent;
-    return best;
-}
-
 /** A block that has room behind it; NULL when the system refuses. */
 static struct wr_extent *take_with_room(size_t size, struct wr_extent_tally *tally)
 {
     for (;;) {
         if (!lock_with_spares(2))
             return NULL;
-        struct wr_extent *place = smallest_with(WR_EXTENT_WARM, with_room(size));
+        struct wr_extent *place = smallest_with(WR_EXTENT_WARM, with_room(size), 1);
         if (place == NULL)
-            place = smallest_with(WR_EXTENT_FRESH, with_room(size));
+            place = smallest_with(WR_EXTENT_FRESH, with_room(size), 1);
         struct wr_extent *made = place != NULL ? carve(place, place->start, size, tally) : NULL;
         if (made != NULL)
             enter(made);

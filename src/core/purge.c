@@ -390,6 +390,16 @@ static size_t excess(size_t keep)
     return slack > keep ? slack - keep : 0;
 }
 
+/** Gives back what huge blocks left, until slack is `keep` pages; returns the pages that went. */
+static size_t purge_huge(size_t keep, enum wr_discard with)
+{
+    size_t gone = 0, some;
+    while (excess(keep) > 0 &&
+           (some = wr_extent_give_back(excess(keep) << WR_PAGE_SHIFT, with) >> WR_PAGE_SHIFT) > 0)
+        gone += some;
+    return gone;
+}
+
 /** Gives back what describes nothing of the heads of sparse arenas; returns the bytes that went. They were bookkeeping,
  *  not slack. pre: the purging lock; nothing is in the batch. */
 static size_t purge_heads(void)
@@ -459,10 +469,7 @@ static size_t purge_arenas(struct wr_arena *const *arena, unsigned count, size_t
 static size_t purge_to(size_t keep, bool unmap)
 {
     struct wr_arena *arena[ARENAS];
-    size_t gone = 0, before;
-    while (excess(keep) > 0 && (before = wr_extent_give_back(excess(keep) << WR_PAGE_SHIFT,
-                                                             unmap ? WR_DISCARD_NEVER : how) >> WR_PAGE_SHIFT) > 0)
-        gone += before;
+    size_t gone = purge_huge(keep, unmap ? WR_DISCARD_NEVER : how), before;
     if (excess(keep) > 0)
         gone += wr_arena_reap(keep == 0 ? 0 : SPARES, WR_ARENA_PAGES);
     if (how == WR_DISCARD_NEVER)
@@ -563,10 +570,7 @@ void wr_purge_check(void)
         return;
     }
     wr_arena_reap(SPARES, WR_ARENA_PAGES);
-    size_t over;
-    do
-        over = excess(wr_purge_bound());
-    while (over > 0 && wr_extent_give_back(over << WR_PAGE_SHIFT, WR_DISCARD_NEVER) > 0);
+    purge_huge(wr_purge_bound(), WR_DISCARD_NEVER);
 }
 
 /** Notes all slack anew, that which was refused before too. Looks at spans of running heaps: a guess is good enough. */
