@@ -139,6 +139,7 @@ static void *remap_aligned(void *start, size_t size, size_t new_size, size_t ali
 void *wr_space_remap(void *start, size_t size, size_t new_size, size_t align, bool *several)
 {
     *several = false;
-    return align == WR_PAGE_SIZE ? remap_anywhere(start, size, new_size, several)
-                                 : remap_aligned(start, size, new_size, align, several);
+    /* Where the kernel finds room is a multiple of its own pages, which may be smaller than Weir's. */
+    return align == wr_os_page_size() ? remap_anywhere(start, size, new_size, several)
+                                      : remap_aligned(start, size, new_size, align, several);
 }
