@@ -349,8 +349,9 @@ static void follow_up(struct wr_heap *heap, struct wr_pool *pool)
     set_waiting(heap, pool, pool->live);
 }
 
-/** pre: lock; owner thread, or no thread runs in the heap. */
-static void free_locked(struct wr_heap *heap, struct wr_pool *pool, void *block)
+/** Puts a block back onto its pool's list; follow_up() must follow. pre: lock; owner thread, or no thread runs in the
+ *  heap. */
+static void put_back(struct wr_pool *pool, void *block)
 {
     if (wr_unlikely(pool->live == 0))
         wr_fatal("double free of %p: all blocks of its pool (%u bytes each, at %p) are free", block,
@@ -361,7 +362,6 @@ static void free_locked(struct wr_heap *heap, struct wr_pool *pool, void *block)
     *(void **)block = pool->free;
     pool->free = block;
     wr_pool_set_live(pool, pool->live - 1u);
-    follow_up(heap, pool);
 }
 
 /** What follows from a claim. pre: lock. */
@@ -971,8 +971,13 @@ static void empty_stash(struct wr_heap *heap, unsigned class)
         check_stash(heap, class);
     while (stash->free != NULL) {
         void *block = stash->free;
-        stash->free = *(void **)block;
-        free_locked(heap, wr_arena_pool(block), block);
+        struct wr_pool *pool = wr_arena_pool(block);
+        do { /* what came from one pool lies together, mostly */
+            stash->free = *(void **)block;
+            put_back(pool, block);
+            block = stash->free;
+        } while (wr_pool_start(pool) == (void *)wr_round_down((uintptr_t)block, WR_PAGE_SIZE));
+        follow_up(heap, pool);
     }
     stash->room = stash->most;
 }
@@ -1011,7 +1016,8 @@ void wr_heap_free_local(struct wr_heap *heap, struct wr_pool *pool, void *block)
         return;
     }
     lock(heap);
-    free_locked(heap, pool, block);
+    put_back(pool, block);
+    follow_up(heap, pool);
     if (wr_unlikely(heap->shrunk))
         judge_stashes(heap);
     unlock_and_check(heap);
