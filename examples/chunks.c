@@ -11,9 +11,13 @@
 
 int main(int argc, char **argv)
 {
-    int fd = argc == 2 ? open(argv[1], O_RDONLY | O_CLOEXEC) : -1;
+    if (argc != 2) {
+        fprintf(stderr, "usage: chunks FILE\n");
+        return 2;
+    }
+    int fd = open(argv[1], O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
-        fprintf(stderr, argc == 2 ? "%s: %s\n" : "usage: %s FILE\n", argv[argc - 1], strerror(errno));
+        fprintf(stderr, "%s: %s\n", argv[1], strerror(errno));
         return 2;
     }
     const struct weir_chunks_how how = {.most = 1024 * 1024};

@@ -132,7 +132,7 @@ int main(void)
     print(manual, 0);
     printf("%s is in %s\n", build->title->bytes, build->parent->title->bytes);
 
-    struct node *found = index_find(index, "Usage");
+    struct node *found = weir_example_need(index_find(index, "Usage"));
     printf("found: %s\n", found->title->bytes);
     weir_clear(&found);
 

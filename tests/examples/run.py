@@ -104,10 +104,12 @@ with tempfile.NamedTemporaryFile(prefix="weir-example-") as file:
     file.truncate(4 * GIB)
     sizes, _ = run("chunks", "4294967296 bytes in 4096 chunks\n", file.name)
     check_size(lambda s: s["end"] < 8 * MIB, "chunks: 4 GiB in less than 8 MiB resident", sizes)
-missing = subprocess.run([os.path.join(BUILD, "examples/chunks"), "/no/such/file"], stdout=subprocess.PIPE,
-                         stderr=subprocess.PIPE, text=True, check=False)
-check(missing.returncode == 2 and "/no/such/file: No such file" in missing.stderr, "chunks: names a missing file",
-      missing.stderr)
+for words, answer, name in ((["/no/such/file"], "/no/such/file: No such file or directory\n", "names a missing file"),
+                            ([], "usage: chunks FILE\n", "tells its usage"),
+                            (["a", "b"], "usage: chunks FILE\n", "takes one file")):
+    refused = subprocess.run([os.path.join(BUILD, "examples/chunks"), *words], stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE, text=True, check=False)
+    check(refused.returncode == 2 and refused.stderr == answer, f"chunks: {name}", refused.stderr)
 
 print(f"1..{count}")
 sys.exit(1 if failed else 0)

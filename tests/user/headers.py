@@ -97,5 +97,12 @@ for _debug in (0, 1):
         expect(done.returncode == 0 and done.stdout == "", f"{done.stdout[:4000]}\n{done.stderr[-1000:]}")
 
 
+for _example in sorted((SOURCE / "examples").glob("*.c")):
+    @case(f"gcc -fanalyzer has nothing to say of examples/{_example.name}")
+    def _(example=_example):
+        silent([which("gcc"), "-std=c11", "-O1", "-fanalyzer", "-Werror", "-D_GNU_SOURCE", "-I", SOURCE / "include",
+                "-c", example, "-o", "/dev/null"])
+
+
 if __name__ == "__main__":
     main()
