@@ -9,8 +9,29 @@ dist_man_MANS += \
     man/weir_aligned_alloc.3 \
     man/weir_calloc.3 \
     man/weir_chunks.3 \
-    man/weir_containers.3 \
+    man/weir_chunks_buffer.3 \
+    man/weir_chunks_call.3 \
+    man/weir_chunks_error.3 \
+    man/weir_chunks_fd.3 \
+    man/weir_chunks_next.3 \
     man/weir_clear.3 \
+    man/weir_containers.3 \
+    man/weir_deque_at.3 \
+    man/weir_deque_clear.3 \
+    man/weir_deque_count.3 \
+    man/weir_deque_drop_back.3 \
+    man/weir_deque_drop_front.3 \
+    man/weir_deque_get.3 \
+    man/weir_deque_is.3 \
+    man/weir_deque_new.3 \
+    man/weir_deque_next.3 \
+    man/weir_deque_pop_back.3 \
+    man/weir_deque_pop_front.3 \
+    man/weir_deque_push_back.3 \
+    man/weir_deque_push_front.3 \
+    man/weir_deque_reserve.3 \
+    man/weir_deque_take_back.3 \
+    man/weir_deque_take_front.3 \
     man/weir_free.3 \
     man/weir_free_aligned_sized.3 \
     man/weir_free_sized.3 \
@@ -42,6 +63,7 @@ dist_man_MANS += \
     man/weir_gc_set_debug.3 \
     man/weir_gc_set_threshold.3 \
     man/weir_gc_unfreeze.3 \
+    man/weir_hash_bytes.3 \
     man/weir_immortalize.3 \
     man/weir_is_immortal.3 \
     man/weir_is_object.3 \
@@ -49,6 +71,20 @@ dist_man_MANS += \
     man/weir_is_unique.3 \
     man/weir_log.3 \
     man/weir_malloc.3 \
+    man/weir_map_at.3 \
+    man/weir_map_clear.3 \
+    man/weir_map_count.3 \
+    man/weir_map_get.3 \
+    man/weir_map_has.3 \
+    man/weir_map_is.3 \
+    man/weir_map_new.3 \
+    man/weir_map_next.3 \
+    man/weir_map_pop.3 \
+    man/weir_map_remove.3 \
+    man/weir_map_reserve.3 \
+    man/weir_map_set.3 \
+    man/weir_map_slot.3 \
+    man/weir_map_take.3 \
     man/weir_new.3 \
     man/weir_new_at.3 \
     man/weir_new_var.3 \
@@ -65,16 +101,45 @@ dist_man_MANS += \
     man/weir_scope_leave.3 \
     man/weir_scope_own.3 \
     man/weir_set.3 \
+    man/weir_set_add.3 \
+    man/weir_set_at.3 \
+    man/weir_set_clear.3 \
+    man/weir_set_count.3 \
+    man/weir_set_get.3 \
+    man/weir_set_has.3 \
+    man/weir_set_is.3 \
+    man/weir_set_new.3 \
+    man/weir_set_next.3 \
+    man/weir_set_remove.3 \
+    man/weir_set_reserve.3 \
+    man/weir_set_take.3 \
     man/weir_share.3 \
     man/weir_stats_get.3 \
     man/weir_stats_print.3 \
     man/weir_steal.3 \
+    man/weir_strings.3 \
     man/weir_take.3 \
     man/weir_trim.3 \
     man/weir_typeof.3 \
     man/weir_unref.3 \
     man/weir_unref_checked.3 \
     man/weir_usable_size.3 \
+    man/weir_vec_at.3 \
+    man/weir_vec_clear.3 \
+    man/weir_vec_count.3 \
+    man/weir_vec_data.3 \
+    man/weir_vec_get.3 \
+    man/weir_vec_insert.3 \
+    man/weir_vec_is.3 \
+    man/weir_vec_new.3 \
+    man/weir_vec_next.3 \
+    man/weir_vec_pop.3 \
+    man/weir_vec_push.3 \
+    man/weir_vec_remove.3 \
+    man/weir_vec_reserve.3 \
+    man/weir_vec_resize.3 \
+    man/weir_vec_set.3 \
+    man/weir_vec_take.3 \
     man/weir_version.3 \
     man/weir_weak_fini.3 \
     man/weir_weak_get.3 \

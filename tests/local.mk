@@ -111,6 +111,7 @@ lint_tests = \
     tests/lint/cpython.py \
     tests/lint/headers.sh \
     tests/lint/layers.py \
+    tests/lint/manual.py \
     tests/lint/style.py
 if PRELOAD
 lint_tests += \
