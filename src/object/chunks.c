@@ -24,6 +24,7 @@ struct weir_chunks {
     char *block;        /* that the window lies in; NULL: a buffer's, or freed */
     const char *window; /* what has been read and not been given */
     size_t size;        /* bytes of it */
+    size_t seen;        /* of these the first, which hold no separator */
     struct weir_chunk chunk;
     uint64_t offset; /* of the window */
     uint64_t number; /* the next chunk's */
@@ -139,6 +140,7 @@ static const struct weir_chunk *give(struct weir_chunks *chunks, size_t size, si
     chunks->chunk = (struct weir_chunk){
         .data = chunks->window, .size = size, .offset = chunks->offset, .number = chunks->number, .partial = partial};
     chunks->number += !goes_on;
+    chunks->seen = 0;
     chunks->window += size + skip;
     chunks->size -= size + skip;
     chunks->offset += size + skip;
@@ -156,9 +158,10 @@ static bool fill(struct weir_chunks *chunks, size_t want)
 
 static const struct weir_chunk *next_line(struct weir_chunks *chunks)
 {
-    for (size_t seen = 0;;) {
+    for (;;) {
         bool more = chunks->size > chunks->how.most;
         size_t look = more ? chunks->how.most + 1 : chunks->size;
+        size_t seen = chunks->seen; /* not 0 after -EAGAIN, too */
         const char *end = look > seen ? memchr(chunks->window + seen, chunks->how.separator, look - seen) : NULL;
         if (end != NULL)
             return give(chunks, (size_t)(end - chunks->window), 1, false);
@@ -166,7 +169,7 @@ static const struct weir_chunk *next_line(struct weir_chunks *chunks)
             return give(chunks, chunks->how.most, 0, true);
         if (chunks->ended) /* nothing behind the last separator is no line */
             return look > 0 ? give(chunks, look, 0, false) : NULL;
-        seen = look;
+        chunks->seen = look;
         if (!read_more(chunks))
             return NULL;
     }

@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -17,11 +18,14 @@ struct source {
     const char *text;
     size_t size, step;
     int error;
+    bool waits, waited; /* has nothing yet at every other call */
 };
 
 static ssize_t read_source(void *arg, void *buffer, size_t size)
 {
     struct source *source = arg;
+    if (source->waits && (source->waited = !source->waited))
+        return -EAGAIN;
     size_t n = wr_min(wr_min(size, source->step), source->size);
     if (n == 0)
         return source->error;
@@ -31,12 +35,22 @@ static ssize_t read_source(void *arg, void *buffer, size_t size)
     return (ssize_t)n;
 }
 
-/** Reads `text` from a buffer, a function with small steps and a pipe; must give what `expect` says: chunks in
- *  brackets, partial ones with a +. */
+/** The next chunk, however often there is none yet. */
+static const struct weir_chunk *next_at_last(struct weir_chunks *it)
+{
+    const struct weir_chunk *c;
+    do
+        c = weir_chunks_next(it);
+    while (c == NULL && weir_chunks_error(it) == -EAGAIN);
+    return c;
+}
+
+/** Reads `text` from a buffer, a function with small steps, one that waits, and a pipe; must give what `expect` says:
+ *  chunks in brackets, partial ones with a +. */
 static void must_give(const char *text, size_t size, struct weir_chunks_how how, const char *expect)
 {
-    for (int way = 0; way < 4; way++) {
-        struct source source = {text, size, way == 1 ? 1 : 3, 0};
+    for (int way = 0; way < 5; way++) {
+        struct source source = {text, size, way == 1 ? 1 : 3, .waits = way == 4};
         int fd[2] = {-1, -1};
         if (way == 3) {
             must(pipe(fd) == 0 && write(fd[1], text, size) == (ssize_t)size && close(fd[1]) == 0, "pipe");
@@ -48,14 +62,14 @@ static void must_give(const char *text, size_t size, struct weir_chunks_how how,
         char seen[1024];
         size_t length = 0;
         const struct weir_chunk *c;
-        while ((c = weir_chunks_next(it))) {
+        while ((c = next_at_last(it))) {
             must(c->size == 0 || memcmp(text + c->offset, c->data, c->size) == 0, "offset %lu is wrong", c->offset);
             length += (size_t)snprintf(seen + length, sizeof seen - length, "[%lu:%.*s%s]", c->number, (int)c->size,
                                        c->data, c->partial ? "+" : "");
         }
         seen[length] = '\0';
         must(strcmp(seen, expect) == 0, "way %d gives %s, not %s", way, seen, expect);
-        must(weir_chunks_error(it) == 0 && weir_chunks_next(it) == NULL, "after the end");
+        must(weir_chunks_error(it) == 0 && next_at_last(it) == NULL, "after the end");
         weir_unref(it);
         if (way == 3)
             close(fd[0]);
@@ -122,7 +136,7 @@ Test(chunks, errors)
     cr_assert(weir_chunks_next(it) == NULL && weir_chunks_error(it) == -EBADF);
     cr_assert(weir_chunks_next(it) == NULL && weir_chunks_error(it) == -EBADF);
     weir_unref(it);
-    struct source source = {"abc", 3, 3, -EIO};
+    struct source source = {"abc", 3, 3, .error = -EIO};
     it = weir_chunks_call(read_source, &source, &(struct weir_chunks_how){.most = 2});
     cr_assert_eq(weir_chunks_next(it)->size, 2);
     cr_assert(weir_chunks_next(it) == NULL && weir_chunks_error(it) == -EIO);
@@ -138,12 +152,29 @@ Test(chunks, errors)
     weir_unref(it);
 }
 
+/** What has been looked through is not again: else this would go on until the time is up. */
+Test(chunks, a_long_line_in_many_waits)
+{
+    enum { SIZE = 16 << 20 };
+    char *text = malloc(SIZE);
+    must(text != NULL, "no memory");
+    memset(text, 'x', SIZE);
+    struct source source = {text, SIZE, 8, .waits = true};
+    struct weir_chunks *it =
+        weir_chunks_call(read_source, &source, &(struct weir_chunks_how){.split = WEIR_CHUNKS_LINES, .most = SIZE});
+    const struct weir_chunk *line = next_at_last(it);
+    cr_assert(line != NULL && line->size == SIZE && !line->partial);
+    cr_assert(next_at_last(it) == NULL && weir_chunks_error(it) == 0);
+    weir_unref(it);
+    free(text);
+}
+
 Test(chunks, memory_goes_back_at_the_end)
 {
     struct weir_stats before, during, after;
     weir_stats_get(&before);
-    struct weir_chunks *it =
-        weir_chunks_call(read_source, &(struct source){"abc", 3, 3, 0}, &(struct weir_chunks_how){.most = 8 * WR_MIB});
+    struct weir_chunks *it = weir_chunks_call(read_source, &(struct source){"abc", 3, 3, .error = 0},
+                                              &(struct weir_chunks_how){.most = 8 * WR_MIB});
     cr_assert_not_null(weir_chunks_next(it));
     weir_stats_get(&during);
     cr_assert_null(weir_chunks_next(it));
