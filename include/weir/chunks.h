@@ -65,7 +65,8 @@ WEIR_API struct weir_chunks *weir_chunks_call(weir_chunks_read_fn source, void *
     WEIR_ATTR_USE_RESULT;
 
 /** The next chunk, borrowed until the next step; NULL at the end, on an error, and for NULL. After -EAGAIN of a
- *  descriptor that does not block, another call goes on where it stopped; after other errors none comes. */
+ *  descriptor that does not block, another call goes on where it stopped; after other errors none comes, and what had
+ *  been read of the next chunk is lost. */
 WEIR_API const struct weir_chunk *weir_chunks_next(struct weir_chunks *chunks);
 
 /** Why there was no next chunk: 0 at the end, else -errno. -ENOMEM for NULL. */

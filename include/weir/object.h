@@ -19,6 +19,9 @@
  * in a program of which several threads ask for full collections a thread shares what it leaves to another before it
  * exits. Functions here may not be called in signal handlers.
  *
+ * Functions that Weir calls (a type's, callbacks) return: neither longjmp() nor a C++ exception may leave them, or the
+ * thread releases and collects nothing any more. Only those that a scope has deferred may be left so.
+ *
  * Misuse (a reference to or a release of what has been released, a pointer that is no object) ends the process with a
  * message that has the type and the address, where it is noticed: always when the block has not been reused.
  */
@@ -57,8 +60,8 @@ enum {
     WEIR_ALIGN16 = 1u << 2,
 };
 
-/** A type of objects: constant, and there as long as the process (a library with types is not to be unloaded). What is
- *  not named is zero and means the default.
+/** A type of objects: constant, and there as long as the process (a library with types is not to be unloaded: link a
+ *  plugin that has some with -Wl,-z,nodelete). What is not named is zero and means the default.
  *
  *  The owning pointers of an object are those in the table `refs` and those that `traverse` visits, each once. */
 struct weir_type {
@@ -333,7 +336,8 @@ WEIR_API int weir_scope_defer(void (*fn)(void *arg), void *arg);
 WEIR_API void *weir_scope_own(void *owned);
 
 /** Ends the scope that began with `mark`, and those begun in it: what was deferred is called, the last first. A
- *  function that longjmp() comes back to leaves with the mark it took before setjmp(). */
+ *  function that longjmp() comes back to leaves with the mark it took before setjmp(). Where longjmp() or a C++
+ *  exception leaves a deferred function, what is still deferred waits for the next call of this. */
 WEIR_API void weir_scope_leave(size_t mark);
 
 #ifdef __cplusplus

@@ -399,6 +399,24 @@ Test(object, scopes_and_longjmp)
     must(unit_alive() == 0, "%lu are alive", unit_alive());
 }
 
+static jmp_buf out_of_leave;
+static void jump_out(void *arg WR_UNUSED) { longjmp(out_of_leave, 1); }
+
+Test(object, scopes_left_by_what_they_deferred)
+{
+    size_t mark = weir_scope_enter();
+    weir_scope_own(weir_new(&node_type));
+    must(weir_scope_defer(jump_out, NULL) == 0, "defer");
+    weir_scope_own(weir_new(&node_type));
+    if (setjmp(out_of_leave) == 0) {
+        weir_scope_leave(mark);
+        cr_assert_fail("the deferred function has returned");
+    }
+    must(unit_alive() == 1, "%lu are alive: the last deferred goes first", unit_alive());
+    weir_scope_leave(mark);
+    must(unit_alive() == 0, "%lu are alive", unit_alive());
+}
+
 /* ---- weak references (CPython: test_weakref) --------------------------------------------------------------------- */
 
 static int calls;
