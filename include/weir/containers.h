@@ -48,18 +48,21 @@ struct weir_item {
     bool (*equal)(const void *a, const void *b);
 };
 
-/** WEIR_VALUES(double) is a const struct weir_item * of plain values. */
+/** WEIR_VALUES(double) is a const struct weir_item * of plain values. Containers align them to 16 bytes at most: a type
+ *  that asks for more does not compile. */
 #ifdef __cplusplus
 } /* a template cannot have C linkage */
 template <class T> const struct weir_item *weir_values_()
 {
+    static_assert(alignof(T) <= 16, "containers align values to 16 bytes at most");
     static const struct weir_item item = {sizeof(T), NULL, NULL};
     return &item;
 }
 extern "C" {
 #define WEIR_VALUES(type) (weir_values_<type>())
 #else
-#define WEIR_VALUES(type) (&(const struct weir_item){.size = sizeof(type)})
+#define WEIR_ALIGNED_TO_16_AT_MOST_(type) sizeof(char[_Alignof(type) <= 16 ? 1 : -1])
+#define WEIR_VALUES(type) (&(const struct weir_item){.size = sizeof(type) + 0 * WEIR_ALIGNED_TO_16_AT_MOST_(type)})
 #endif
 
 /** Keys that are `const char *`: compared as strings, which stay the caller's and must outlive the entry. */

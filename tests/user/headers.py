@@ -76,6 +76,28 @@ for _compiler in ("g++", "clang++"):
                 flags = (f"-std={standard}", "-O2", *WARNINGS, f"-DWEIR_DEBUG={debug}")
                 compile_and_run(compiler, "library.cc", flags, CXX_OUT)
 
+for _compiler, _language, _standard in (("gcc", "c", "c11"), ("clang", "c", "c11"), ("g++", "c++", "c++11"),
+                                        ("clang++", "c++", "c++17")):
+    @case(f"{_compiler} compiles containers of what is aligned to 16 bytes, and of no more")
+    def _(compiler=_compiler, language=_language, standard=_standard):
+        keyword = "_Alignas" if language == "c" else "alignas"
+        for alignment in (16, 32):
+            source = Path(WORK.name) / f"aligned-{next(NUMBERS)}"
+            source.write_text(f"#include <weir/weir.h>\nstruct wide {{ {keyword}({alignment}) char bytes[64]; }};\n"
+                              "struct weir_vec *make(void);\n"
+                              "struct weir_vec *make(void) { return weir_vec_new(WEIR_VALUES(struct wide)); }\n")
+            command = [which(compiler), "-x", language, f"-std={standard}", *WARNINGS, "-fsyntax-only", "-I",
+                       SOURCE / "include", source]
+            if alignment == 16:
+                silent(command)
+                continue
+            done = subprocess.run([str(word) for word in command], stderr=subprocess.PIPE, check=False,
+                                  universal_newlines=True, env=clean_environment({}))
+            words = done.stderr.lower().replace("_", " ")
+            expect(done.returncode != 0 and ("aligned to 16 at most" in words or "to 16 bytes at most" in words),
+                   done.stderr)
+
+
 for _debug in (0, 1):
     @case(f"gcc -fanalyzer has nothing to say, WEIR_DEBUG={_debug}")
     def _(debug=_debug):
