@@ -56,11 +56,20 @@ WR_INLINE void wr_item_move(void *to, const void *from, size_t size)
     }
 }
 
+/** A new reference to what a program puts in; the library's checks name what is no object. */
+WR_INLINE void *wr_item_ref(void *object)
+{
+    if (WR_DEBUG == 0 || object == NULL)
+        return weir_ref(object);
+    weir_ref_checked(object, NULL, 0);
+    return object;
+}
+
 /** Fills a field that holds nothing: with a new reference, or a copy. A NULL instead of a value's address is zeroes. */
 WR_INLINE void wr_item_store(const struct weir_item *item, void *field, const void *value)
 {
     if (wr_item_is_object(item))
-        *(void **)field = weir_ref((void *)(uintptr_t)value);
+        *(void **)field = wr_item_ref((void *)(uintptr_t)value);
     else if (value != NULL)
         wr_item_move(field, value, item->size); /* it may be the field itself */
     else

@@ -834,6 +834,11 @@ static void release_inside(void)
     struct node *a = make(&node_type, 1);
     weir_unref_checked(&a->value, __FILE__, __LINE__);
 }
+static void put_in_nothing(void)
+{
+    long no_object[4] = {0, 5};
+    (void)!weir_vec_push(weir_vec_new(NULL), &no_object[2]);
+}
 static void over_release_in_finalizer(void *object) { weir_unref(object); }
 static const struct weir_type suicidal_type = {.name = "suicidal", .size = 8, .finalize = over_release_in_finalizer};
 static void release_in_finalizer(void) { weir_unref(weir_new(&suicidal_type)); }
@@ -878,6 +883,8 @@ Test(object, misuse_is_fatal_and_named)
     must_die(release_large_twice, "no object is there");
     must_die(bad_table, "type \"crooked\"");
     must_die(release_anothers, "belongs to thread");
+    if (WR_DEBUG >= 1)
+        must_die(put_in_nothing, "no object is there");
 }
 
 Test(object, usable_size_answers)
