@@ -113,7 +113,8 @@ static double *make_list(size_t count)
     return list;
 }
 
-/** The ratios of the runs of the same rounds; the caller frees. */
+/** The ratios of the runs of the same rounds; the caller frees. A file that was edited may have a round twice: a run is
+ *  divided by one run at most. */
 static double *ratios(const struct row *row, const struct row *reference, enum figure figure, size_t *count)
 {
     double *ratio = make_list(row->runs);
@@ -121,8 +122,10 @@ static double *ratios(const struct row *row, const struct row *reference, enum f
     for (size_t i = 0; i < row->runs; i++)
         for (size_t k = 0; k < reference->runs; k++)
             if (row->run[i].round == reference->run[k].round &&
-                divide(row->run[i].figure[figure], reference->run[k].figure[figure], &ratio[*count]))
+                divide(row->run[i].figure[figure], reference->run[k].figure[figure], &ratio[*count])) {
                 ++*count;
+                break;
+            }
     return ratio;
 }
 
