@@ -85,6 +85,15 @@ check(done.returncode == 125 and "extra" in done.stderr, "options takes no argum
 with open("/dev/full", "w") as full:
     done = subprocess.run([WEIR, "options"], stdout=full, stderr=subprocess.PIPE, text=True)
     check(done.returncode == 125 and "cannot write" in done.stderr, "options fails where the disk is full", done.stderr)
+    for words in (["--help"], ["--version"], ["run", "--help"], ["compare", "--list"], ["bench", "--list"],
+                  ["compare", "-q", "-n1", "--only=glibc", "true"]):
+        done = subprocess.run([WEIR, *words], stdout=full, stderr=subprocess.PIPE, text=True)
+        check(
+            done.returncode == 125 and done.stderr.count("cannot write") == 1,
+            f"{' '.join(words)} too, and says so once",
+            done.returncode,
+            done.stderr,
+        )
 
 # ---- -o
 

@@ -551,6 +551,23 @@ def interrupt(number, *args):
     return process.returncode, out, heard + errors
 
 
+# ---- a reader that is gone
+
+for kind in ("json", "csv"):
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [WEIR, "compare", "-q", "-n", "1", "--only=glibc", f"--{kind}={path('unread')}", "true"],
+        env=environment(), stdout=writer, stderr=subprocess.PIPE, text=True, timeout=PATIENCE,
+    )
+    os.close(writer)
+    check(
+        done.returncode == 125 and "output: Broken pipe" in done.stderr and os.path.getsize(path("unread")) > 9,
+        f"nobody reads the table: --{kind} is written all the same",
+        done.returncode,
+        done.stderr,
+    )
+
 status, out, errors = interrupt(signal.SIGINT, f"--json={path('partial.json')}", "sleep", "0.05")
 check(status == -signal.SIGINT, "Ctrl-C: ends by the signal", status, errors)
 check(

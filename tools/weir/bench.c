@@ -199,7 +199,7 @@ static void keep(struct bench *b, struct result *r)
     if (!reports_take_output(&b->settings.reports)) {
         table_print(r, stdout);
         fputc('\n', stdout);
-        fflush(stdout);
+        tool_flush();
     }
     if (r->partial && r->row[0].runs < r->rounds) { /* it would go over a whole one */
         result_free(r);
@@ -314,7 +314,7 @@ static void run_all(struct bench *b)
     plan(b);
     b->progress.outer_guess = b->planned;
     measure_start();
-    for (size_t i = 0; i < b->suite.count && measure_interrupted() == 0; i++) {
+    for (size_t i = 0; i < b->suite.count && measure_interrupted() == 0 && ferror(stdout) == 0; i++) {
         const struct benchmark *m = &b->suite.item[i];
         if (!is_chosen(b, m))
             continue;
@@ -391,7 +391,7 @@ static void report(struct bench *b)
         table_means(&b->results, stdout);
     if (b->against != NULL)
         against_print(&b->results, &b->before, b->against, table ? stdout : stderr);
-    fflush(stdout);
+    tool_flush();
     reports_write(&b->settings.reports, &b->results);
     if (b->page != NULL)
         page_write(&b->results, b->page);

@@ -4,14 +4,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+/** In the child: while the tool measures it ignores SIGPIPE, and its children are not to. */
+static void mind_pipes(void) { sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_DFL}, NULL); }
 
 /** In the child. */
 static void become(char *const argv[], int in, int out)
 {
     int null = open("/dev/null", O_RDWR);
+    mind_pipes();
     unsetenv("LD_PRELOAD");
     dup2(in, 0);
     dup2(null, 2);
@@ -84,6 +89,7 @@ int child_shell(const char *line, const char *directory)
 {
     pid_t child = fork();
     if (child == 0) {
+        mind_pipes();
         unsetenv("LD_PRELOAD");
         dup2(2, 1); /* standard output is for the report */
         if (directory != NULL && chdir(directory) != 0)

@@ -201,7 +201,7 @@ static int run(struct compare *c)
     results_put(&list, result);
     if (!reports_take_output(&c->settings.reports))
         table_print(result, stdout);
-    fflush(stdout);
+    tool_flush();
     reports_write(&c->settings.reports, &list);
     if (interrupted != 0)
         relay_die_by(interrupted);

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <weir/alloc.h>
 
@@ -112,8 +113,17 @@ static error_t parse_main(int key, char *arg, struct argp_state *state)
     }
 }
 
+/** At exit: what did not get out is a failure, unless one has been told of already. */
+static void check_output(int status, void *unused)
+{
+    (void)unused;
+    if (status != TOOL_FAILED && !tool_flush())
+        _exit(TOOL_FAILED);
+}
+
 int main(int argc, char **argv)
 {
+    on_exit(check_output, NULL);
     static const struct argp argp = {.options = main_option, .parser = parse_main};
     static char name[] = "weir";
     int first = argc;

@@ -30,6 +30,7 @@ void measure_start(void)
         sigaddset(&set, interrupting[i]);
         sigaction(interrupting[i], &(struct sigaction){.sa_handler = on_signal}, NULL);
     }
+    sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
     sigprocmask(SIG_BLOCK, &set, &mask);
 }
 

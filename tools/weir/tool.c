@@ -54,6 +54,16 @@ void tool_die(const char *format, ...)
     exit(TOOL_FAILED);
 }
 
+bool tool_flush(void)
+{
+    static bool lost;
+    bool failed = fflush(stdout) != 0 || ferror(stdout) != 0;
+    if (failed && !lost)
+        tool_say("cannot write to standard output: %m");
+    lost = lost || failed;
+    return !lost;
+}
+
 void *tool_need(void *memory)
 {
     if (memory == NULL)

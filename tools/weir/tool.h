@@ -38,6 +38,9 @@ void tool_say(const char *format, ...) TOOL_PRINTF(1, 2);
 /** tool_say(), then exit(TOOL_FAILED). */
 void tool_die(const char *format, ...) TOOL_PRINTF(1, 2) __attribute__((noreturn));
 
+/** Writes out what standard output's buffer has; says once that it cannot. @return whether all so far got out. */
+bool tool_flush(void);
+
 /** `memory`, or tool_die() if it is NULL. */
 void *tool_need(void *memory);
 
