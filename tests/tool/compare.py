@@ -551,6 +551,21 @@ def interrupt(number, *args):
     return process.returncode, out, heard + errors
 
 
+# ---- started without standard files
+
+done = subprocess.run(
+    ["sh", "-c", f'"$0" compare -n 2 --only=glibc,weir --json={path("closed.json")} true <&- >&- 2>&-', WEIR],
+    env=environment(), timeout=PATIENCE,
+)
+with open(path("closed.json"), encoding="utf-8") as file:
+    closed = json.load(file)["results"][0]
+check(
+    done.returncode == 0 and closed["notes"] == [] and [len(row["runs"]) for row in closed["allocators"]] == [2, 2],
+    "input, output and errors closed: nothing gets among what the program writes",
+    closed["notes"],
+    closed["allocators"],
+)
+
 # ---- a reader that is gone
 
 for kind in ("json", "csv"):

@@ -199,6 +199,14 @@ if title:
 else:
     skip("a program that overwrites its environment", "no compiler")
 
+# ---- closed files stay closed
+
+with open(os.path.join(scratch.name, "open-files"), "w+", encoding="ascii") as file:
+    look = f'exec "$0" run -q ls -l /proc/self/fd <&- 2>&- >/proc/self/fd/{file.fileno()}'
+    subprocess.run(["sh", "-c", look, WEIR], env=environment(), pass_fds=[file.fileno()])
+    seen = file.read()
+check("open-files" in seen and "/dev/null" not in seen, "standard files that are closed are the program's so", seen)
+
 # ---- many at a time
 
 runs = [

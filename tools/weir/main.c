@@ -2,6 +2,7 @@
  * `weir`: finds the command among its table and hands over; --help, --version and help live here. */
 #include "tool.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -121,8 +122,21 @@ static void check_output(int status, void *unused)
         _exit(TOOL_FAILED);
 }
 
+/** Opens standard input, output and error where they are closed: else what is opened next would stand in for them. The
+ *  program that is run finds them closed all the same. */
+static void hold_standard_files(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
 int main(int argc, char **argv)
 {
+    hold_standard_files();
     on_exit(check_output, NULL);
     static const struct argp argp = {.options = main_option, .parser = parse_main};
     static char name[] = "weir";
