@@ -551,6 +551,23 @@ def interrupt(number, *args):
     return process.returncode, out, heard + errors
 
 
+# ---- files that are not plain ones
+
+write("target", "")
+os.symlink("target", path("link"))
+os.symlink("nothing", path("loose"))
+for name in ("link", "loose"):
+    done = compare("-q", "-n", "1", "--only=glibc", f"--json={path(name)}", "true")
+    check(
+        done.returncode == 0 and os.path.islink(path(name)) and os.path.getsize(path(name)) > 9,
+        f"--json={name}: a link stays one, and the results are where it leads to",
+        done.stderr,
+    )
+os.mkfifo(path("fifo"))
+with subprocess.Popen(["cat", path("fifo")], stdout=subprocess.PIPE, text=True) as cat:
+    done = compare("-q", "-n", "1", "--only=glibc", f"--json={path('fifo')}", "true")
+    check("weir_results" in cat.communicate()[0], "--json=fifo: its reader gets the results", done.stderr)
+
 # ---- started without standard files
 
 done = subprocess.run(

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "html.h"
@@ -16,14 +17,17 @@ bool reports_is_output(const char *path) { return path != NULL && strcmp(path, "
 /** Ends where `path` cannot be written, before hours of work. What is there stays. */
 static void check_path(const char *path)
 {
+    struct stat status;
     if (path == NULL || reports_is_output(path))
         return;
+    bool fresh = lstat(path, &status) != 0;
+    if (stat(path, &status) == 0 && S_ISFIFO(status.st_mode))
+        return; /* who reads it would take this for the end */
     FILE *stream = fopen(path, "ae");
     if (stream == NULL)
         tool_die("cannot write %s: %m", path);
-    bool fresh = ftell(stream) == 0;
     fclose(stream);
-    if (fresh && strncmp(path, "/dev/", 5) != 0)
+    if (fresh)
         unlink(path);
 }
 

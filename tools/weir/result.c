@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <weir/alloc.h>
 
@@ -183,8 +184,11 @@ json_t *results_to_json(const struct results *list)
 void results_write(const struct results *list, const char *path)
 {
     json_t *o = results_to_json(list);
-    char *temporary = text_format("%s.new", path);
-    bool file = strncmp(path, "/dev/", 5) != 0;
+    struct stat status;
+    char *real = realpath(path, NULL); /* so a link stays one */
+    const char *target = real != NULL ? real : path;
+    char *temporary = text_format("%s.new", target);
+    bool file = strncmp(path, "/dev/", 5) != 0 && (lstat(target, &status) != 0 || S_ISREG(status.st_mode));
     FILE *stream = fopen(file ? temporary : path, "we");
     if (stream == NULL)
         tool_die("cannot write %s: %m", file ? temporary : path);
@@ -192,9 +196,10 @@ void results_write(const struct results *list, const char *path)
     fputc('\n', stream);
     bool good = ferror(stream) == 0;
     good = fclose(stream) == 0 && good;
-    if (!good || (file && rename(temporary, path) != 0))
+    if (!good || (file && rename(temporary, target) != 0))
         tool_die("cannot write %s: %m", path);
     free(temporary);
+    free(real);
     json_decref(o);
 }
 
