@@ -255,6 +255,17 @@ for path, said in (("/nowhere.trace", "cannot open"), (scratch.name, "directory"
     name = "a directory" if path == scratch.name else path
     check(done.returncode == 125 and said in done.stderr, f"{name}: {said}", done.stderr)
 
+done = weir("replay", "/dev/stdin", input=little.decode("latin-1"), encoding="latin-1")
+check(done.returncode == 125 and "it is a pipe" in done.stderr, "a trace from a pipe: says what to do", done.stderr)
+for form in ("--json", "--csv"):
+    with open("/dev/full", "w", encoding="ascii") as full:
+        done = subprocess.run([WEIR, "replay", form, small], stdout=full, stderr=subprocess.PIPE, text=True)
+    check(
+        done.returncode == 125 and "cannot write to standard output: No space" in done.stderr,
+        f"{form} on a full disk: 125, and why",
+        done.stderr,
+    )
+
 # A trace that was cut off is read up to there.
 found = rows(large)
 wrong = []

@@ -69,6 +69,7 @@ static struct {
 
 static void die(const char *what) __attribute__((noreturn));
 
+/** Writes to `fd`; ends where that cannot be, with a message if there is somewhere left for it. */
 static void say(int fd, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 static void say(int fd, const char *format, ...)
@@ -80,6 +81,8 @@ static void say(int fd, const char *format, ...)
     va_end(args);
     for (int done = 0; done < length && done < (int)sizeof text - 1;) {
         ssize_t n = write(fd, text + done, (size_t)(length - done));
+        if (n < 0 && errno != EINTR && fd == STDOUT_FILENO)
+            die("cannot write to standard output");
         if (n < 0 && errno != EINTR)
             _exit(FAILED);
         done += n > 0 ? (int)n : 0;

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -283,8 +284,11 @@ static void plan_all(struct planner *p)
 
 static void look_for_hands(struct planner *p)
 {
+    struct stat status;
     struct trace_call call;
     size_t size = 0;
+    if (stat(p->path, &status) == 0 && S_ISFIFO(status.st_mode))
+        tool_die("cannot replay %s: it is a pipe, and a trace is read twice; put it into a file", p->path);
     struct trace_reader *r = trace_open(p->path);
     const struct trace_sum *sum = trace_sum(r);
     while (trace_next(r, &call) == TRACE_ONE) {
