@@ -7,10 +7,12 @@ import re
 import resource
 import shutil
 import signal
+import stat
 import subprocess
 import time
 
-from harness import LIBRARY, WEIR, check, compile_c, environment, eventually, finish, scratch, skip, weir, write
+from harness import LIBRARY, WEIR, check, compile_c, environment, eventually, finish, scratch, skip
+from harness import weir, write
 from traces import CALLS, LARGEST, lives, program, rows, trace
 
 
@@ -617,4 +619,69 @@ if static:
     )
 else:
     skip("a static program", "there is no static C library")
+
+# ---- where a trace cannot be, or is not wanted
+
+os.mkdir(os.path.join(scratch.name, "a-directory"))
+done, path = trace("ls", name="a-directory")
+check(
+    done.returncode == 125 and "that is a directory" in done.stderr and others(path) == [] and done.stdout == "",
+    "a directory in place of the trace: said before the program runs",
+    done.stderr,
+)
+if os.getuid() == 0:
+    device = os.path.join(scratch.name, "full")
+    os.mknod(device, 0o666 | stat.S_IFCHR, os.makedev(1, 7))
+    done, path = trace(calls, name="full")
+    check(
+        "No space left" in done.stderr and others(path) and os.path.exists(device),
+        "a device that takes nothing: the recording is kept, and the device is not removed",
+        done.stderr,
+    )
+else:
+    skip("a device that takes nothing", "only root can make one")
+
+# Nobody reads the pipe, so that the trace is not made until Ctrl-C.
+pipe = os.path.join(scratch.name, "pipe")
+os.mkfifo(pipe)
+process = subprocess.Popen(
+    [WEIR, "trace", "-o", pipe, "sh", "-c", "ls; echo done"],
+    env=environment(), start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+)
+
+
+def has_program():
+    """Whether a child of weir is another program."""
+    with open(f"/proc/{process.pid}/task/{process.pid}/children", encoding="ascii") as file:
+        return any(os.path.basename(own(pid)) != os.path.basename(own(process.pid)) for pid in file.read().split())
+
+
+def own(pid):
+    try:
+        return os.readlink(f"/proc/{pid}/exe")
+    except OSError:
+        return "gone"
+
+
+def interrupted():
+    os.killpg(process.pid, signal.SIGINT)
+    return process.poll() is not None
+
+
+try:
+    while process.stdout.readline() != "done\n":
+        pass
+    ended = eventually(lambda: not has_program())
+except OSError as error:
+    skip("Ctrl-C while the trace is made", f"it cannot be seen when the program has ended: {error}")
+    process.kill()
+else:
+    eventually(interrupted)
+    errors = process.communicate()[1]
+    check(
+        ended and process.returncode == 0 and "the recording is still there" in errors and others(pipe),
+        "Ctrl-C while the trace is made ends that, and the recording is kept",
+        process.returncode,
+        errors,
+    )
 finish()

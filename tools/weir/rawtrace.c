@@ -577,7 +577,7 @@ bool raw_convert(const char *path, const char *to, struct raw_result *result)
         result->size = trace_close(m.writer);
         result->threads = m.shown;
         if (result->calls == 0)
-            unlink(to);
+            trace_discard(to);
     }
     merge_free(&m);
     return true;

@@ -5,8 +5,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -147,6 +149,9 @@ enum { TOLD = 5 };
 static int convert_inside(const char *path, const char *to, const struct raw_about *about, bool told)
 {
     struct raw_result result;
+    sigset_t none;
+    sigemptyset(&none); /* the tool itself still keeps back what it passed on, and goes on to say what is left */
+    sigprocmask(SIG_SETMASK, &none, NULL);
     if (!raw_convert(path, to, &result))
         return TOOL_FAILED;
     unlink(path);
@@ -208,6 +213,7 @@ static int convert_main(const struct settings *s)
 /** The trace's absolute path; ends, naming the cause, where no trace could be made. */
 static char *output_path(const struct settings *s)
 {
+    struct stat status;
     char directory[PATH_MAX];
     char *name =
         s->output != NULL ? text_format("%s", s->output) : text_format("%s.trace", text_basename(s->command[0]));
@@ -215,7 +221,7 @@ static char *output_path(const struct settings *s)
     if (realpath(given != NULL ? given : ".", directory) == NULL || access(directory, W_OK | X_OK) != 0)
         tool_die("cannot write the trace %s: %m", name);
     char *path = text_format("%s/%s", strcmp(directory, "/") != 0 ? directory : "", text_basename(name));
-    if (*text_basename(name) == '\0')
+    if (*text_basename(name) == '\0' || (stat(path, &status) == 0 && S_ISDIR(status.st_mode)))
         tool_die("cannot write the trace %s: that is a directory", name);
     free(given);
     free(name);

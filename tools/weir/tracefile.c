@@ -73,6 +73,13 @@ struct trace_writer {
     uint32_t thread;
 };
 
+void trace_discard(const char *path)
+{
+    struct stat status;
+    if (stat(path, &status) == 0 && S_ISREG(status.st_mode))
+        unlink(path);
+}
+
 static void write_out(struct trace_writer *w, const void *data, size_t size)
 {
     for (size_t done = 0; done < size;) {
@@ -81,7 +88,7 @@ static void write_out(struct trace_writer *w, const void *data, size_t size)
             continue;
         if (n <= 0) {
             int error = n < 0 ? errno : ENOSPC;
-            unlink(w->path);
+            trace_discard(w->path);
             tool_die("cannot write the trace %s: %s", w->path, strerror(error));
         }
         done += (size_t)n;
@@ -172,8 +179,9 @@ uint64_t trace_close(struct trace_writer *w)
     squeeze(w, ZSTD_e_end);
     uint64_t size = w->size;
     if (close(w->fd) != 0) {
-        unlink(w->path);
-        tool_die("cannot write the trace %s: %m", w->path);
+        int error = errno;
+        trace_discard(w->path);
+        tool_die("cannot write the trace %s: %s", w->path, strerror(error));
     }
     ZSTD_freeCCtx(w->zstd);
     free(w->in);

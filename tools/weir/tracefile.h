@@ -67,6 +67,9 @@ void trace_put(struct trace_writer *w, const struct trace_call *call);
 /** Ends the file. @return its size in bytes. */
 uint64_t trace_close(struct trace_writer *w);
 
+/** Removes a trace that is not to be; not a device or a pipe that stands in for one. */
+void trace_discard(const char *path);
+
 /* ---- reading: whatever the file holds -------------------------------------------------------------------------- */
 
 struct trace_reader;
