@@ -684,4 +684,18 @@ else:
         process.returncode,
         errors,
     )
+
+# ---- a recording that is damaged
+
+for raw in others(pipe)[:1]:
+    with open(raw, "r+b") as file:
+        file.seek(24)  # `started` in src/trace/raw.h
+        file.write(b"\xff" * 7 + b"\x7f")
+    path = os.path.join(scratch.name, "undated")
+    done = weir("trace", "-o", path, "--convert", raw)
+    check(
+        done.returncode == 0 and about(path)["about"]["date"] == "",
+        "a recording with a date that cannot be makes a trace without one",
+        done.stderr,
+    )
 finish()

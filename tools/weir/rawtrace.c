@@ -533,9 +533,11 @@ static json_t *make_about(const struct merge *m)
         json_array_append_new(command, bounded_text(h->command + at, length));
         at += length + 1;
     }
-    char date[32];
+    char date[32] = "";
     time_t started = (time_t)h->started;
-    strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", gmtime(&started));
+    const struct tm *utc = gmtime(&started); /* NULL where the recording is damaged */
+    if (utc != NULL)
+        strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", utc);
     json_object_set_new(about, "program", bounded_text(h->program, sizeof h->program));
     json_object_set_new(about, "command", command);
     json_object_set_new(about, "allocator", bounded_text(h->allocator, sizeof h->allocator));
