@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static void add_char(struct wr_text *text, char c)
@@ -132,7 +133,8 @@ void wr_text_write(const struct wr_text *text, int fd)
 {
     int saved = errno;
     for (size_t done = 0; done < text->len;) {
-        ssize_t n = write(fd, text->buf + done, text->len - done);
+        /* Not write(): a thread that is cancelled would end there, in the midst of malloc or free. */
+        ssize_t n = syscall(SYS_write, fd, text->buf + done, text->len - done);
         if (n > 0)
             done += (size_t)n;
         else if (n == 0 || errno != EINTR)

@@ -336,6 +336,16 @@ for thp in ("auto", "always"):
     env = {"WEIR_THP": thp}
     simple(f"memory goes back where no file can be opened, WEIR_THP={thp}", "no_files", weir=True, env=env)
     simple(f"malloc and free are no points of cancellation, WEIR_THP={thp}", "cancel", env=env)
+
+
+@case("messages of malloc and free are no points of cancellation")
+def _():
+    only_with_weir()
+    result = run(program("cancel"), "messages", env={"WEIR_VERBOSE": 1})
+    expect(result.status == 0, "exit status is not 0", result)
+    expect("never gave" in result.err and "no memory for" in result.err, "a message is missing", result)
+
+
 simple("huge pages are split before a part of them goes back", "split", weir=True, env={"WEIR_THP": "always"})
 simple("a loop keeps what it drops and takes again, until it ends", "loop", weir=True)
 simple("the clock is read on slow paths only", "clock", weir=True)
