@@ -89,6 +89,7 @@ libweir_la_LDFLAGS = $(library_ldflags) -version-info 0:0:0
 preload_sources = \
     src/preload/operators.h \
     src/preload/preload.c \
+    src/preload/preload_array.c \
     src/preload/preload_cxx.c \
     src/preload/preload_dl.c
 

@@ -45,11 +45,6 @@ static void *resize(void *block, size_t size)
     return NULL;
 }
 
-static void *resize_array(void *block, size_t count, size_t size)
-{
-    return count == 0 || size == 0 ? resize(block, 0) : weir_reallocarray(block, count, size);
-}
-
 WR_EXPORT void *malloc(size_t size)
 {
     return wr_fast_malloc(size);
@@ -68,11 +63,6 @@ WR_EXPORT void *calloc(size_t count, size_t size)
 WR_EXPORT void *realloc(void *block, size_t size)
 {
     return resize(block, size);
-}
-
-WR_EXPORT void *reallocarray(void *block, size_t count, size_t size)
-{
-    return resize_array(block, count, size);
 }
 
 WR_EXPORT void free_sized(void *block, size_t size)
@@ -174,7 +164,7 @@ WR_EXPORT void *__libc_realloc(void *block, size_t size)
 
 WR_EXPORT void *__libc_reallocarray(void *block, size_t count, size_t size)
 {
-    return resize_array(block, count, size);
+    return count == 0 || size == 0 ? resize(block, 0) : weir_reallocarray(block, count, size);
 }
 
 WR_EXPORT void *__libc_memalign(size_t alignment, size_t size)

@@ -52,11 +52,16 @@ static void *work(void *arg)
 int main(void)
 {
     pthread_t thread;
-    void *result, *aligned = NULL;
+    void *result, *array, *aligned = NULL;
 
     CHECK(pthread_create(&thread, NULL, work, "text") == 0 && pthread_join(thread, &result) == 0);
     CHECK(is_mine(result) && strcmp(result, "text") == 0);
     free(result);
+    CHECK((array = reallocarray(NULL, 10, 30)) != NULL && is_mine(array)); /* by the program's realloc */
+    fill(array, 300, 2);
+    CHECK(reallocarray(array, SIZE_MAX / 2, 3) == NULL && errno == ENOMEM);
+    CHECK((array = reallocarray(array, 20, 30)) != NULL && is_mine(array) && filled(array, 300, 2));
+    free(array);
     CHECK(posix_memalign(&aligned, 4096, 100) == 0); /* a gap: whose it is we may not know, but it works */
     CHECK((uintptr_t)aligned % 4096 == 0);
     fill(aligned, 100, 1);
