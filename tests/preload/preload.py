@@ -294,6 +294,8 @@ for error in ("eperm", "enosys"):
     simple(f"a sandbox that denies with {error.upper()}", "sandbox", error)
 for thp in ("system", "auto", "always"):
     simple(f"a sandbox that kills, as systemd's for services, WEIR_THP={thp}", "service", env={"WEIR_THP": thp})
+simple("a sandbox that kills for all but a few calls", "service", "least",
+       env={"WEIR_PURGE": "never", "WEIR_PURGER": "off", "WEIR_THP": "never"})
 
 
 @case("under qemu's user-mode emulation")
