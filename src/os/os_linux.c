@@ -365,10 +365,19 @@ const char *wr_os_program(char *buf, size_t size)
     return buf;
 }
 
+/** Whether RLIMIT_FSIZE lets so much be appended: who writes past it gets a signal that ends the process. */
+static bool may_grow(int fd, size_t size)
+{
+    struct rlimit most;
+    off_t end = lseek(fd, 0, SEEK_END);
+    return end < 0 || getrlimit(RLIMIT_FSIZE, &most) != 0 || most.rlim_cur == RLIM_INFINITY ||
+           (uint64_t)end + size <= most.rlim_cur;
+}
+
 bool wr_os_append(const char *path, const void *data, size_t size)
 {
     int saved = errno, fd = open_file(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW);
-    bool done = fd >= 0 && syscall(SYS_write, fd, data, size) == (ssize_t)size;
+    bool done = fd >= 0 && may_grow(fd, size) && syscall(SYS_write, fd, data, size) == (ssize_t)size;
     if (fd >= 0)
         close_file(fd);
     errno = saved;

@@ -421,5 +421,13 @@ def _():
     expect(all(0 < line["resident"] <= line["peak_resident"] < 64 << 20 for line in lines), f"resident: {lines}")
 
 
+@case("WEIR_REPORT where no file may grow: no report, and the program's exit status")
+def _():
+    only_with_weir()
+    path = Path(WORK.name) / "no report"
+    succeed("/bin/sh", "-c", 'ulimit -f 0; exec "$0"', program("hello"), env={"WEIR_REPORT": path})
+    expect(path.read_text() == "", "a report")
+
+
 if __name__ == "__main__":
     main()
