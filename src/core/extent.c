@@ -2,12 +2,14 @@
  * Which address space of huge blocks is whose; see extent.h for the states.
  *
  * All extents but those that move are in one list by address, which new ones mostly enter at its low end, since
- * mappings are placed downwards. WARM, COLD and FRESH ones are besides in a list each, the newest first. Who makes a
- * system call for an extent has it in a state that nobody else touches. */
+ * mappings are placed downwards. WARM, COLD and FRESH ones are besides in a list each, the newest first; WARM and FRESH
+ * ones also in lists by size, so that a place for a block is found without a look at all of them. Who makes a system
+ * call for an extent has it in a state that nobody else touches. */
 #include "core/extent.h"
 
 #include <string.h>
 
+#include "base/bits.h"
 #include "base/option.h"
 #include "core/account.h"
 #include "core/arena.h"
@@ -17,8 +19,10 @@
 enum {
     REST_PAGES = 16,     /* fewer than these are not worth a system call of their own */
     RECORDS_MANY = 8192, /* so many extents that each of them is not to be two mappings */
-    LOOKED_AT = 64,      /* extents around which a place is looked for where none is long enough by itself, and of
-                          * which the longest goes first */
+    LOOKED_AT = 64,      /* extents of about one size, of which the smallest is taken; around which a place is looked
+                          * for where none is long enough by itself; and of which the longest goes first */
+    STEPS = 8,           /* lists by size to each doubling */
+    SIZES = 56 * STEPS,
 };
 
 /* Cold address space that is kept besides as much as there is of the rest. */
@@ -26,9 +30,16 @@ enum {
 
 struct wr_extent_count wr_extent_count;
 
+/** Extents of one state by size. */
+struct sizes {
+    struct wr_extent *list[SIZES];
+    uint64_t some[SIZES / 64]; /* a bit for each list that is not empty */
+};
+
 static struct {
     struct wr_extent *lowest;                                              /* guarded by: wr_arena_lock, as all here */
     struct wr_extent *newest[WR_EXTENT_STATES], *oldest[WR_EXTENT_STATES]; /* of WARM, COLD, FRESH */
+    struct sizes warm, fresh;
     struct wr_extent *spare;                                               /* records of nothing */
     unsigned spares;
 } book;
@@ -128,7 +139,47 @@ static size_t live_and_warm(void)
            atomic_load_explicit(&wr_extent_count.warm, memory_order_relaxed);
 }
 
-/** Into the list of its state, right behind `newer`, or as the newest. */
+static struct sizes *sizes_of(enum wr_extent_state state)
+{
+    return state == WR_EXTENT_WARM ? &book.warm : state == WR_EXTENT_FRESH ? &book.fresh : NULL;
+}
+
+/** The list for a size: those below it have smaller ones, those above it longer ones. */
+static unsigned list_for(size_t size)
+{
+    size_t pages = size >> WR_PAGE_SHIFT;
+    unsigned top = wr_bits_last(pages | STEPS), step = (unsigned)(pages >> (top - 3)) % STEPS;
+    return pages < STEPS ? (unsigned)pages : (top - 2) * STEPS + step;
+}
+
+static void list_by_size(struct wr_extent *extent)
+{
+    struct sizes *sizes = sizes_of(extent->state);
+    unsigned which = list_for(extent->size);
+    if (sizes == NULL)
+        return;
+    extent->before = NULL;
+    extent->after = sizes->list[which];
+    if (extent->after != NULL)
+        extent->after->before = extent;
+    sizes->list[which] = extent;
+    sizes->some[which / 64] |= UINT64_C(1) << which % 64;
+}
+
+static void unlist_by_size(struct wr_extent *extent)
+{
+    struct sizes *sizes = sizes_of(extent->state);
+    unsigned which = list_for(extent->size);
+    if (sizes == NULL)
+        return;
+    *(extent->before != NULL ? &extent->before->after : &sizes->list[which]) = extent->after;
+    if (extent->after != NULL)
+        extent->after->before = extent->before;
+    if (sizes->list[which] == NULL)
+        sizes->some[which / 64] &= ~(UINT64_C(1) << which % 64);
+}
+
+/** Into the lists of its state: right behind `newer`, or as the newest. */
 static void list(struct wr_extent *extent, struct wr_extent *newer)
 {
     enum wr_extent_state state = extent->state;
@@ -138,6 +189,7 @@ static void list(struct wr_extent *extent, struct wr_extent *newer)
     extent->older = newer != NULL ? newer->older : book.newest[state];
     *(newer != NULL ? &newer->older : &book.newest[state]) = extent;
     *(extent->older != NULL ? &extent->older->newer : &book.oldest[state]) = extent;
+    list_by_size(extent);
 }
 
 static void unlist(struct wr_extent *extent)
@@ -147,6 +199,7 @@ static void unlist(struct wr_extent *extent)
         return;
     *(extent->newer != NULL ? &extent->newer->older : &book.newest[state]) = extent->older;
     *(extent->older != NULL ? &extent->older->newer : &book.oldest[state]) = extent->newer;
+    unlist_by_size(extent);
 }
 
 /** Into the order of addresses, right above `below`, or as the lowest. */
@@ -184,12 +237,14 @@ static void set_state(struct wr_extent *extent, enum wr_extent_state state)
     list(extent, NULL);
 }
 
-/** Other bounds, at the same place in its lists. */
+/** Other bounds, at the same place in the lists by address and by age. */
 static void set_bounds(struct wr_extent *extent, uintptr_t start, size_t size)
 {
     count(extent->state, (int64_t)size - (int64_t)extent->size);
+    unlist_by_size(extent);
     extent->start = start;
     extent->size = size;
+    list_by_size(extent);
 }
 
 /** Takes an extent out of the book, but for its record. */
@@ -368,14 +423,31 @@ static void try_around(struct spot *spot, struct wr_extent *extent, size_t size,
     try_at(spot, extent, &run, fresh ? first : last, size);
 }
 
-/** The smallest extent of a state that has `size` bytes at a multiple of `align`, or NULL. pre: lock. */
-static struct wr_extent *smallest_with(enum wr_extent_state state, size_t size, size_t align)
+/** The first list from `which` on that is not empty, or SIZES. */
+static unsigned next_size(const struct sizes *sizes, unsigned which)
+{
+    for (unsigned word = which / 64; word < WR_COUNT(sizes->some); word++, which = word * 64) {
+        uint64_t some = sizes->some[word] >> which % 64;
+        if (some != 0)
+            return which + wr_bits_first(some);
+    }
+    return SIZES;
+}
+
+/** The smallest extent that has `size` bytes at a multiple of `align`, or NULL; of many of about its size the smallest
+ *  of some. pre: lock. */
+static struct wr_extent *smallest_with(const struct sizes *sizes, size_t size, size_t align)
 {
     struct wr_extent *best = NULL;
-    for (struct wr_extent *extent = book.newest[state]; extent != NULL; extent = extent->older) {
-        uintptr_t at = wr_round_up(extent->start, align);
-        if (at < end_of(extent) && end_of(extent) - at >= size && (best == NULL || extent->size < best->size))
-            best = extent;
+    unsigned which = list_for(size);
+    while (best == NULL && (which = next_size(sizes, which)) < SIZES) {
+        unsigned left = LOOKED_AT;
+        for (struct wr_extent *extent = sizes->list[which++]; extent != NULL && left > 0;
+             extent = extent->after, left--) {
+            uintptr_t at = wr_round_up(extent->start, align);
+            if (at < end_of(extent) && end_of(extent) - at >= size && (best == NULL || extent->size < best->size))
+                best = extent;
+        }
     }
     return best;
 }
@@ -384,7 +456,7 @@ static struct wr_extent *smallest_with(enum wr_extent_state state, size_t size, 
  *  beside it included. Up to `below` bytes may be mapped below the lowest extent for it. */
 static struct spot find(size_t size, size_t align, size_t below)
 {
-    struct wr_extent *whole = smallest_with(WR_EXTENT_WARM, size, align);
+    struct wr_extent *whole = smallest_with(&book.warm, size, align);
     if (whole != NULL)
         return (struct spot){whole, wr_round_up(whole->start, align), size, 0, whole->size};
     struct spot spot = {.anchor = NULL};
@@ -750,9 +822,9 @@ static struct wr_extent *take_with_room(size_t size, struct wr_extent_tally *tal
     for (;;) {
         if (!lock_with_spares(2))
             return NULL;
-        struct wr_extent *place = smallest_with(WR_EXTENT_WARM, with_room(size), 1);
+        struct wr_extent *place = smallest_with(&book.warm, with_room(size), 1);
         if (place == NULL)
-            place = smallest_with(WR_EXTENT_FRESH, with_room(size), 1);
+            place = smallest_with(&book.fresh, with_room(size), 1);
         struct wr_extent *made = place != NULL ? carve(place, place->start, size, tally) : NULL;
         if (made != NULL)
             enter(made);
@@ -930,6 +1002,10 @@ static const char *fault_in(const struct wr_extent *extent)
         return "order";
     if (is_free_state(extent->state) && free_above(extent) != NULL && above->state == extent->state)
         return "two that are not joined";
+    const struct sizes *sizes = sizes_of(extent->state);
+    if (sizes != NULL &&
+        (extent->before != NULL ? extent->before->after : sizes->list[list_for(extent->size)]) != extent)
+        return "not in the list of its size";
     if (extent->state == WR_EXTENT_LIVE &&
         (extent->size < WR_MAP_SLOT || wr_extent_at((void *)extent->start) != extent ||
          wr_extent_at((void *)(end_of(extent) - 1)) != extent))
