@@ -83,9 +83,15 @@ def functions_of(*headers):
     return {name for name in found if not name.endswith("_")}
 
 
-DOCUMENTED = {"WEIR_MALLOC(3)": functions_of("alloc.h"), "WEIR_GC(3)": functions_of("gc.h", "object.h")}
+DOCUMENTED = {
+    "WEIR_MALLOC(3)": functions_of("alloc.h"),
+    "WEIR_GC(3)": functions_of("gc.h", "object.h"),
+    "WEIR_CONTAINERS(3)": functions_of("containers.h"),
+    "WEIR_CHUNKS(3)": functions_of("chunks.h"),
+}
 functions = set().union(*DOCUMENTED.values())
-for (title, named), page in zip(DOCUMENTED.items(), (functions_page, gc_page)):
+pages_of_functions = [functions_page, gc_page, *(text_of(f"{MAN}/weir_{name}.3") for name in ("containers", "chunks"))]
+for (title, named), page in zip(DOCUMENTED.items(), pages_of_functions):
     missing = [name for name in sorted(named) if not re.search(rf"\b{name}\b", page)]
     check(named and not missing, f"{title} has every function", missing)
 with open(f"{SOURCE}/include/weir/alloc.h", encoding="utf-8") as file:
@@ -97,8 +103,13 @@ os.makedirs(f"{scratch.name}/man/man3")
 for path in PAGES[2:] + links:
     shutil.copy(path, f"{scratch.name}/man/man3")
 pages = {os.path.basename(path)[:-2] for path in PAGES[2:] + links}
-# Pages of more than one function under a name that is none of them.
-TOPICS = {"weir_gc": "WEIR_GC(3)", "weir_containers": "WEIR_CONTAINERS(3)", "weir_chunks": "WEIR_CHUNKS(3)"}
+# Pages under a name that is no function's: of several, and of a constant.
+TOPICS = {
+    "weir_gc": "WEIR_GC(3)",
+    "weir_containers": "WEIR_CONTAINERS(3)",
+    "weir_chunks": "WEIR_CHUNKS(3)",
+    "weir_strings": "WEIR_CONTAINERS(3)",
+}
 check(pages == functions | set(TOPICS), "each function has a page", pages ^ (functions | set(TOPICS)))
 if shutil.which("man"):
     for name in sorted(pages):
