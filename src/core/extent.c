@@ -21,7 +21,8 @@ enum {
     RECORDS_MANY = 8192, /* so many extents that each of them is not to be two mappings */
     LOOKED_AT = 64,      /* extents of about one size, of which the smallest is taken; around which a place is looked
                           * for where none is long enough by itself; and of which the longest goes first */
-    STEPS = 8,           /* lists by size to each doubling */
+    STEP_BITS = 3,
+    STEPS = 1 << STEP_BITS, /* lists by size to each doubling */
     SIZES = 56 * STEPS,
 };
 
@@ -148,16 +149,18 @@ static struct sizes *sizes_of(enum wr_extent_state state)
 static unsigned list_for(size_t size)
 {
     size_t pages = size >> WR_PAGE_SHIFT;
-    unsigned top = wr_bits_last(pages | STEPS), step = (unsigned)(pages >> (top - 3)) % STEPS;
-    return pages < STEPS ? (unsigned)pages : (top - 2) * STEPS + step;
+    if (pages < STEPS)
+        return (unsigned)pages;
+    unsigned doubling = wr_bits_last(pages) - STEP_BITS;
+    return (doubling + 1) * STEPS + (unsigned)(pages >> doubling) % STEPS;
 }
 
 static void list_by_size(struct wr_extent *extent)
 {
     struct sizes *sizes = sizes_of(extent->state);
-    unsigned which = list_for(extent->size);
     if (sizes == NULL)
         return;
+    unsigned which = list_for(extent->size);
     extent->before = NULL;
     extent->after = sizes->list[which];
     if (extent->after != NULL)
@@ -169,9 +172,9 @@ static void list_by_size(struct wr_extent *extent)
 static void unlist_by_size(struct wr_extent *extent)
 {
     struct sizes *sizes = sizes_of(extent->state);
-    unsigned which = list_for(extent->size);
     if (sizes == NULL)
         return;
+    unsigned which = list_for(extent->size);
     *(extent->before != NULL ? &extent->before->after : &sizes->list[which]) = extent->after;
     if (extent->after != NULL)
         extent->after->before = extent->before;
@@ -434,21 +437,25 @@ static unsigned next_size(const struct sizes *sizes, unsigned which)
     return SIZES;
 }
 
+/** The smallest of the first extents of a list by size that has `size` bytes at a multiple of `align`, or NULL. */
+static struct wr_extent *smallest_of(struct wr_extent *extent, size_t size, size_t align)
+{
+    struct wr_extent *best = NULL;
+    for (unsigned left = LOOKED_AT; extent != NULL && left > 0; extent = extent->after, left--) {
+        uintptr_t at = wr_round_up(extent->start, align);
+        if (at < end_of(extent) && end_of(extent) - at >= size && (best == NULL || extent->size < best->size))
+            best = extent;
+    }
+    return best;
+}
+
 /** The smallest extent that has `size` bytes at a multiple of `align`, or NULL; of many of about its size the smallest
  *  of some. pre: lock. */
 static struct wr_extent *smallest_with(const struct sizes *sizes, size_t size, size_t align)
 {
     struct wr_extent *best = NULL;
-    unsigned which = list_for(size);
-    while (best == NULL && (which = next_size(sizes, which)) < SIZES) {
-        unsigned left = LOOKED_AT;
-        for (struct wr_extent *extent = sizes->list[which++]; extent != NULL && left > 0;
-             extent = extent->after, left--) {
-            uintptr_t at = wr_round_up(extent->start, align);
-            if (at < end_of(extent) && end_of(extent) - at >= size && (best == NULL || extent->size < best->size))
-                best = extent;
-        }
-    }
+    for (unsigned which = list_for(size); best == NULL && (which = next_size(sizes, which)) < SIZES; which++)
+        best = smallest_of(sizes->list[which], size, align);
     return best;
 }
 

@@ -972,7 +972,7 @@ static void empty_stash(struct wr_heap *heap, unsigned class)
     while (stash->free != NULL) {
         void *block = stash->free;
         struct wr_pool *pool = wr_arena_pool(block);
-        do { /* what came from one pool lies together, mostly */
+        do { /* what came from one pool lies together, mostly; the end, NULL, is in none */
             stash->free = *(void **)block;
             put_back(pool, block);
             block = stash->free;
