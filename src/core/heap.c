@@ -351,7 +351,7 @@ static void follow_up(struct wr_heap *heap, struct wr_pool *pool)
 
 /** Puts a block back onto its pool's list; follow_up() must follow. pre: lock; owner thread, or no thread runs in the
  *  heap. */
-static void put_back(struct wr_pool *pool, void *block)
+WR_INLINE void put_back(struct wr_pool *pool, void *block)
 {
     if (wr_unlikely(pool->live == 0))
         wr_fatal("double free of %p: all blocks of its pool (%u bytes each, at %p) are free", block,
@@ -963,22 +963,51 @@ static WR_COLD void find_in_stash(const struct wr_stash *stash, const void *bloc
         wr_fatal("double free of %p, a block of %zu bytes: it was freed a moment ago", block, size);
 }
 
+/* Pools that blocks go back into in no order. What follows for a pool is seen to once, not after each block. */
+enum { CHANGED_MOST = 32, WAKE_CHANGED = UINT16_MAX };
+
+struct changed {
+    struct wr_pool *pool[CHANGED_MOST]; /* `wake` of each is WAKE_CHANGED */
+    unsigned count;
+};
+
+/** Sees to what follows for the pools. pre: owner; lock. */
+static void follow_changed(struct wr_heap *heap, struct changed *changed)
+{
+    while (changed->count > 0)
+        follow_up(heap, changed->pool[--changed->count]);
+}
+
+/** Notes that what follows for the pool is to be seen to. pre: owner; lock. */
+static void note_changed(struct wr_heap *heap, struct changed *changed, struct wr_pool *pool)
+{
+    if (pool->wake == WAKE_CHANGED)
+        return;
+    if (changed->count == CHANGED_MOST)
+        follow_changed(heap, changed);
+    pool->wake = WAKE_CHANGED;
+    changed->pool[changed->count++] = pool;
+}
+
 /** Puts the stashed blocks of a small class back into their pools. pre: owner; lock. */
 static void empty_stash(struct wr_heap *heap, unsigned class)
 {
     struct wr_stash *stash = &heap->stash[class];
+    struct changed changed;
+    changed.count = 0;
     if (wr_unlikely(heap->special) && wr_options.check)
         check_stash(heap, class);
     while (stash->free != NULL) {
         void *block = stash->free;
         struct wr_pool *pool = wr_arena_pool(block);
+        note_changed(heap, &changed, pool);
         do { /* what came from one pool lies together, mostly; the end, NULL, is in none */
             stash->free = *(void **)block;
             put_back(pool, block);
             block = stash->free;
         } while (wr_pool_start(pool) == (void *)wr_round_down((uintptr_t)block, WR_PAGE_SIZE));
-        follow_up(heap, pool);
     }
+    follow_changed(heap, &changed);
     stash->room = stash->most;
 }
 
@@ -1305,10 +1334,10 @@ static void tidy_waiting(struct wr_heap *heap, bool owner)
         /* From the end: a pool that leaves its place, or becomes a sparser one, makes only later ones move. */
         for (uint32_t place = heap->waiting[c].count; place-- > 0;) {
             struct wr_pool *pool = wr_poolset_at(&heap->waiting[c], place);
-            if (owner)
-                follow_up(heap, pool);
-            else
+            if (!owner)
                 release_if_empty(heap, pool);
+            else if (wr_remote_count(atomic_load_explicit(&pool->remote, memory_order_relaxed)) != 0)
+                follow_up(heap, pool);
         }
 }
 
