@@ -63,6 +63,7 @@ bench_scripts = \
 suiteexecdir = $(pkglibexecdir)/bench
 EXTRA_PROGRAMS += $(bench_others)
 if PRELOAD
+if TOOLS
 suiteexec_PROGRAMS = $(bench_workloads) bench/ebb bench/flat
 check_PROGRAMS += $(bench_others)
 all-local: $(bench_cxx_workloads)
@@ -72,6 +73,7 @@ install-exec-local: $(bench_cxx_workloads)
 	fi; done
 uninstall-local:
 	$(AM_V_at)for f in $(bench_cxx_workloads); do rm -f '$(DESTDIR)$(suiteexecdir)'/$${f##*/}; done
+endif
 endif
 CLEANFILES += $(bench_cxx_workloads)
 EXTRA_DIST += $(bench_scripts) bench/bench.h bench/strings.cc
@@ -107,6 +109,7 @@ bench/strings: $(srcdir)/bench/strings.cc $(srcdir)/bench/bench.h
 	else echo "no C++ compiler, so no $@"; fi
 
 # The suite that `weir bench` runs, and the real programs' scripts and inputs: installed, for those who have no tree.
+if TOOLS
 suitedir = $(pkgdatadir)/bench
 dist_suite_DATA = bench/suite.json
 suiteprogramsdir = $(suitedir)/programs
@@ -124,6 +127,7 @@ dist_suiteprograms_DATA = \
     bench/programs/sort_objects.py \
     bench/programs/tables.lua
 dist_suiteprograms_SCRIPTS = bench/programs/redis_load.sh
+endif
 
 # make bench BENCHFLAGS='--full --resume'. Results of each set have a file of their own, which later runs extend. That a
 # program failed under some allocator (1) is in them.

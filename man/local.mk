@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: MIT
+if TOOLS
 dist_man_MANS += \
     man/weir-bench.1 \
     man/weir-compare.1 \
     man/weir-replay.1 \
     man/weir-trace.1 \
-    man/weir.1 \
+    man/weir.1
+endif
+
+dist_man_MANS += \
     man/weir.7 \
     man/weir_aligned_alloc.3 \
     man/weir_calloc.3 \

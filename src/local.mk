@@ -91,13 +91,17 @@ preload_sources = \
     src/preload/preload.c \
     src/preload/preload_array.c \
     src/preload/preload_cxx.c \
-    src/preload/preload_dl.c
+    src/preload/preload_dl.c \
+    src/preload/preload_glibc.c
 
 if PRELOAD
 lib_LTLIBRARIES += libweir-preload.la
 libweir_preload_la_SOURCES = $(weir_sources) $(preload_sources)
 libweir_preload_la_LDFLAGS = $(library_ldflags) -module -avoid-version -shared
+endif
 
+if PRELOAD
+if TOOLS
 # Records the calls of any allocator, for `weir trace`; not a part of Weir's own.
 pkglib_LTLIBRARIES += libweir-trace.la
 libweir_trace_la_SOURCES = \
@@ -116,4 +120,5 @@ libweir_trace_la_SOURCES = \
     src/trace/store.c \
     src/trace/store.h
 libweir_trace_la_LDFLAGS = $(library_ldflags) -module -avoid-version -shared
+endif
 endif

@@ -65,7 +65,9 @@ unit_tests = \
 unit_scripts = \
     tests/unit/modes.sh
 
+if UNIT
 check_LIBRARIES += tests/unit/libsupport.a
+endif
 tests_unit_libsupport_a_SOURCES = \
     tests/unit/intervals.c \
     tests/unit/intervals.h \
@@ -138,6 +140,7 @@ program_tests = \
     tests/tool/status.py \
     tests/tool/trace.py \
     tests/user/headers.py \
+    tests/user/musl.py \
     tests/user/seeing.py
 
 # The programs of examples/, and the code in docs/.
@@ -272,6 +275,7 @@ test_files = \
     tests/user/leaky.c \
     tests/user/library.c \
     tests/user/library.cc \
+    tests/user/musl.c \
     tests/unit-skipped.sh
 
 .PHONY: lint check-unit check-pages check-dist

@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: MIT
+if TOOLS
 bin_PROGRAMS += weir
+# What `weir replay` becomes: small, and on whatever malloc it is started with.
+pkglibexec_PROGRAMS += weir-replay
+endif
+
 weir_SOURCES = \
     tools/weir/against.c \
     tools/weir/against.h \
@@ -21,6 +26,8 @@ weir_SOURCES = \
     tools/weir/launch.h \
     tools/weir/launcher.c \
     tools/weir/launcher.h \
+    tools/weir/libc.c \
+    tools/weir/libc.h \
     tools/weir/machine.c \
     tools/weir/machine.h \
     tools/weir/main.c \
@@ -86,8 +93,6 @@ weir_CPPFLAGS = -D_GNU_SOURCE -DWEIR_LIBDIR='"$(libdir)"' -DWEIR_LIBEXECDIR='"$(
 weir_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(ZSTD_CFLAGS)
 weir_LDADD = libweir.la $(JANSSON_LIBS) $(ZSTD_LIBS) $(ARGP_LIBS) -lm
 
-# What `weir replay` becomes: small, and on whatever malloc it is started with.
-pkglibexec_PROGRAMS += weir-replay
 weir_replay_SOURCES = \
     tools/replay/plan.h \
     tools/replay/replay.c

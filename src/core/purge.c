@@ -120,7 +120,7 @@ static size_t widening(size_t used)
     if (used < load(&regret.proven) / 2)
         return 0;
     size_t extra = wr_min(load(&regret.extra), most > used ? most - used : 0);
-    return wr_os_alone() ? wr_min(extra, most_alone(used)) : extra;
+    return wr_purger_is_absent() ? wr_min(extra, most_alone(used)) : extra;
 }
 
 /** The bound, in pages, without regret; with the heads of very many sparse arenas half of it stays. */
@@ -226,7 +226,7 @@ static bool is_proven(size_t trough, size_t *least)
             most_alike = wr_max(most_alike, regret.recent[i]);
         }
     regret.recent[regret.cycles++ % ALIKE_AMONG] = trough;
-    if (!wr_os_alone())
+    if (!wr_purger_is_absent())
         return regret.cycles >= PATIENCE;
     if (alike >= ALIKE_ALONE)
         *least = most_alike;

@@ -163,6 +163,8 @@ static WR_COLD void start(void)
         atomic_store_explicit(&state, 0, memory_order_release);
 }
 
+bool wr_purger_is_absent(void) { return wr_os_alone() || atomic_load_explicit(&lonely, memory_order_relaxed); }
+
 void wr_purger_call(void)
 {
     if (wr_options.purger == WR_PURGER_OFF || wr_options.purge == WR_PURGE_NEVER || !has_work() ||

@@ -63,7 +63,7 @@ WORK = tempfile.TemporaryDirectory(prefix="weir-test-")
 # ---- compiling ----
 
 _built = {}
-_lock = threading.Lock()
+_lock = threading.RLock()
 
 
 def build(source, *flags, library=False):
@@ -128,7 +128,7 @@ def page_size():
 
 def ask_page_size():
     env = {**os.environ, "LD_PRELOAD": str(PRELOAD), "WEIR_VERBOSE": "1"}
-    said = subprocess.run(["true"], env=env, capture_output=True, text=True, errors="replace").stderr
+    said = subprocess.run([build(SHARED / "hello.c")], env=env, capture_output=True, text=True, errors="replace").stderr
     found = re.search(r"^weir: .*\bpage (\d+)\b", said, re.M)
     if not found:
         raise Failure(f"{PRELOAD} does not tell its page size: {said!r}")

@@ -26,7 +26,7 @@ static size_t held(void)
 }
 
 /** Both have grown by as much. A little is the C library's: stacks of threads, buffers. The purger may be at work
- *  between the two looks, so they are repeated. Of its own data Weir counts what it has mapped, some of it untouched. */
+ *  between the two looks, so they are repeated. Of its own data Weir counts what is mapped, touched or not. */
 static void compare(const char *state)
 {
     ptrdiff_t really = 0, said = 0, allowed = 0, apart = 1;

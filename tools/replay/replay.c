@@ -64,7 +64,8 @@ static struct {
     uint64_t base;                        /* resident before the start, bytes */
     struct timespec start;
     size_t page;
-    bool own_valloc, own_pvalloc; /* the allocator has them: else posix_memalign stands in */
+    void *(*valloc)(size_t);  /* the allocator's; NULL: it has none, posix_memalign stands in */
+    void *(*pvalloc)(size_t); /* the same */
 } run;
 
 static void die(const char *what) __attribute__((noreturn));
@@ -294,9 +295,9 @@ static inline void *allocate(uint32_t word, size_t size)
     case PLAN_MEMALIGN:
         return memalign(alignment, size);
     case PLAN_VALLOC:
-        return run.own_valloc ? valloc(size) : aligned(run.page, size);
+        return run.valloc != NULL ? run.valloc(size) : aligned(run.page, size);
     case PLAN_PVALLOC:
-        return run.own_pvalloc ? pvalloc(size) : aligned(run.page, (size + run.page - 1) & ~(run.page - 1));
+        return run.pvalloc != NULL ? run.pvalloc(size) : aligned(run.page, (size + run.page - 1) & ~(run.page - 1));
     default:
         return aligned(alignment, size);
     }
@@ -612,6 +613,12 @@ static const char *file_of(const char *function)
     return address != NULL && dladdr(address, &info) != 0 && info.dli_fname != NULL ? info.dli_fname : "";
 }
 
+/** The allocator's function of that name, NULL if it has none: then there is no other's but the C library's. */
+static void *own(const char *allocator, const char *function)
+{
+    return strcmp(file_of(function), allocator) == 0 ? dlsym(RTLD_DEFAULT, function) : NULL;
+}
+
 static void load_plan(const char *fd)
 {
     char *end;
@@ -642,8 +649,8 @@ int main(int argc, char **argv)
     load_plan(argv[1]);
     struct figures *figures = table(run.plan->repeat * sizeof *figures);
     snprintf(summary.allocator, sizeof summary.allocator, "%s", file_of("malloc"));
-    run.own_valloc = strcmp(file_of("valloc"), summary.allocator) == 0;
-    run.own_pvalloc = strcmp(file_of("pvalloc"), summary.allocator) == 0;
+    run.valloc = (void *(*)(size_t))own(summary.allocator, "valloc");
+    run.pvalloc = (void *(*)(size_t))own(summary.allocator, "pvalloc");
     run.statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
     if (run.statm < 0)
         die("cannot look at the resident size in /proc");

@@ -6,13 +6,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
-#include <gnu/libc-version.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "binary.h"
 #include "child.h"
+#include "libc.h"
 #include "preload.h"
 
 /* Paths that the build found; "" where it found none, "no" where its user wants none. */
@@ -253,7 +253,7 @@ static void add_given(struct allocators *list, const struct choice *choice)
             tool_die("--with: a name has up to %d letters, digits and any of ._+-, which '%s' is not", NAME_MOST, name);
         if (why != NULL)
             tool_die("cannot compare with %s: %s: %s", name, equals + 1, why);
-        if (strcmp(name, "glibc") == 0 || strcmp(name, "pymalloc") == 0)
+        if (strcmp(name, libc_name) == 0 || strcmp(name, "pymalloc") == 0)
             tool_die("--with cannot give %s another library; choose another name for %s", name, path);
         for (size_t k = 0; k < list->count; k++)
             if (strcmp(list->item[k].name, name) == 0) {
@@ -273,7 +273,7 @@ static void check_names(const struct allocators *list, const struct choice *choi
     for (size_t i = 0; i < names->count; i++) {
         char *copy = text_format("%s", names->item[i]), *rest = copy;
         for (char *word = strtok_r(copy, ",", &rest); word != NULL; word = strtok_r(NULL, ",", &rest)) {
-            bool found = strcmp(word, "glibc") == 0 || strcmp(word, "weir") == 0 || strcmp(word, "pymalloc") == 0;
+            bool found = strcmp(word, libc_name) == 0 || strcmp(word, "weir") == 0 || strcmp(word, "pymalloc") == 0;
             for (size_t k = 0; k < TOOL_COUNT(known); k++)
                 found = found || strcmp(word, known[k].name) == 0;
             for (size_t k = 0; k < choice->with.count; k++)
@@ -293,15 +293,17 @@ static void check_names(const struct allocators *list, const struct choice *choi
 void allocators_find(struct allocators *list, const struct choice *choice, bool python)
 {
     *list = (struct allocators){0};
-    if (wanted(choice, "glibc"))
-        add(list, "glibc", NULL)->version = text_format("glibc %s", gnu_get_libc_version());
+    if (wanted(choice, libc_name))
+        add(list, libc_name, NULL)->version = libc_version();
     if (wanted(choice, "weir"))
         add(list, "weir", preload_find(choice->weir));
     add_known(list, choice);
     add_given(list, choice);
     if (python && wanted(choice, "pymalloc")) {
         struct allocator *a = add(list, "pymalloc", NULL);
-        a->version = text_format("CPython's own, on glibc %s", gnu_get_libc_version());
+        char *libc = libc_version();
+        a->version = text_format("CPython's own, on %s", libc);
+        free(libc);
         a->pymalloc = true;
     }
     for (size_t i = 0; i < list->absent.count;) {
@@ -325,7 +327,7 @@ void allocators_find(struct allocators *list, const struct choice *choice, bool 
 /** Ends: there is no allocator of that name. */
 static _Noreturn void die_unknown(const char *name)
 {
-    char *line = text_format("weir, glibc");
+    char *line = text_format("weir, %s", libc_name);
     for (size_t i = 0; i < TOOL_COUNT(known); i++) {
         char *longer = text_format("%s, %s", line, known[i].name);
         free(line);
@@ -336,7 +338,7 @@ static _Noreturn void die_unknown(const char *name)
 
 char *allocator_choose(const char *name)
 {
-    if (strcmp(name, "glibc") == 0 || strcmp(name, "system") == 0)
+    if (strcmp(name, libc_name) == 0 || strcmp(name, "system") == 0)
         return NULL;
     if (strcmp(name, "weir") == 0)
         return preload_find(NULL);
@@ -363,13 +365,6 @@ char *allocator_choose(const char *name)
 }
 
 /* ---- a program's environment ----------------------------------------------------------------------------------- */
-
-/** The path of the C library that this tool runs with. */
-static const char *libc_path(void)
-{
-    Dl_info info;
-    return dladdr((void *)(uintptr_t)gnu_get_libc_version, &info) != 0 ? info.dli_fname : NULL;
-}
 
 char *allocator_preload(const char *library, bool linked)
 {

@@ -10,6 +10,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#ifndef EM_LOONGARCH /* younger than some C libraries' headers */
+#define EM_LOONGARCH 258
+#endif
+
 enum { HEADERS_MOST = 65535, DYNAMIC_MOST = 1 << 20, TABLE_MOST = 128 << 20 };
 
 struct elf {

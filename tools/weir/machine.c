@@ -2,13 +2,13 @@
  * The machine's description, from /proc and /sys; see machine.h. */
 #include "machine.h"
 
-#include <gnu/libc-version.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
 #include "json.h"
+#include "libc.h"
 
 /** What follows `key` and a colon or an equals sign, in the first line of the file that begins with it. With an empty
  *  key: the first line. NULL if there is none. The caller frees. */
@@ -81,7 +81,7 @@ json_t *machine_describe(void)
     json_object_set_new(o, "architecture", json_text(name.machine));
     json_object_set_new(o, "kernel", take_text(text_format("%s %s", name.sysname, name.release)));
     json_object_set_new(o, "system", take_text(find_line("/etc/os-release", "PRETTY_NAME")));
-    json_object_set_new(o, "libc", take_text(text_format("glibc %s", gnu_get_libc_version())));
+    json_object_set_new(o, "libc", take_text(libc_version()));
     free(memory);
     return o;
 }

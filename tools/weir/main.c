@@ -10,6 +10,7 @@
 #include <weir/alloc.h>
 
 #include "launcher.h"
+#include "libc.h"
 
 static int help_main(int argc, char **argv);
 
@@ -137,7 +138,7 @@ static void hold_standard_files(void)
 int main(int argc, char **argv)
 {
     hold_standard_files();
-    on_exit(check_output, NULL);
+    libc_at_exit(check_output);
     static const struct argp argp = {.options = main_option, .parser = parse_main};
     static char name[] = "weir";
     int first = argc;

@@ -83,10 +83,10 @@ static const char *colour_of(const char *allocator, size_t index)
 {
     static const struct {
         const char *name, *colour;
-    } known[] = {{"glibc", "#888888"},    {"weir", "#e4572e"},           {"jemalloc", "#2a7fd4"},
-                 {"mimalloc", "#12a37a"}, {"tcmalloc", "#c06bb0"},       {"tbbmalloc", "#d99a00"},
-                 {"pymalloc", "#4fb3e8"}, {"snmalloc", "#8a6fd1"},       {"rpmalloc", "#9a8b2f"},
-                 {"mesh", "#5a9a3c"},     {"hardened_malloc", "#b05a3c"}};
+    } known[] = {{"glibc", "#888888"},     {"musl", "#888888"},     {"weir", "#e4572e"},
+                 {"jemalloc", "#2a7fd4"},  {"mimalloc", "#12a37a"}, {"tcmalloc", "#c06bb0"},
+                 {"tbbmalloc", "#d99a00"}, {"pymalloc", "#4fb3e8"}, {"snmalloc", "#8a6fd1"},
+                 {"rpmalloc", "#9a8b2f"},  {"mesh", "#5a9a3c"},     {"hardened_malloc", "#b05a3c"}};
     static const char *const other[] = {"#00a5a5", "#a05195", "#7f9f00", "#665191", "#cc3355"};
     for (size_t i = 0; i < TOOL_COUNT(known); i++)
         if (strcmp(known[i].name, allocator) == 0)

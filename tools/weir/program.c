@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "binary.h"
+#include "libc.h"
 
 enum { SCRIPTS_DEEP = 4 }; /* the kernel follows as many */
 
@@ -184,8 +185,9 @@ static bool judge_loading(struct program *p, const char *name, const struct bina
     p->foreign = true;
     if (!b->native)
         strings_add(&p->notes, "%s is %s and this Weir is not: it runs without Weir", name, b->architecture);
-    else if (strncmp(text_basename(b->loader), "ld-musl", 7) == 0)
-        strings_add(&p->notes, "%s uses the C library musl and Weir is built for glibc: it runs without Weir", name);
+    else if (!libc_is_for(b->loader))
+        strings_add(&p->notes, "%s uses the C library %s and Weir is built for %s: it runs without Weir", name,
+                    strcmp(libc_name, "glibc") == 0 ? "musl" : "glibc", libc_name);
     else if (sanitizer != NULL)
         strings_add(&p->notes, "%s is built with %s, which needs its own malloc: it runs without Weir", name,
                     sanitizer);

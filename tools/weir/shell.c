@@ -7,6 +7,8 @@
 #include <string.h>
 #include <wordexp.h>
 
+#include "libc.h"
+
 char **shell_words(const char *line)
 {
     wordexp_t words;
@@ -65,7 +67,7 @@ int shell_signal(const char *name)
     if (strncmp(name, "SIG", 3) == 0)
         name += 3;
     for (int i = 1; i < NSIG; i++) {
-        const char *known = sigabbrev_np(i);
+        const char *known = libc_signal_name(i);
         if (known != NULL && strcmp(known, name) == 0)
             return i;
     }
