@@ -96,7 +96,9 @@ LDADD = tests/unit/libsupport.a libweir.la $(CRITERION_LIBS) $(JANSSON_LIBS)
 # First what takes longest, so that with make -j nothing waits for it alone at the end.
 long_tests = tests/real/run.py
 if PRELOAD
+if TOOLS
 TESTS += $(long_tests)
+endif
 endif
 
 if UNIT
@@ -121,12 +123,14 @@ lint_tests += \
     tests/lint/install.sh
 endif
 
-# Programs under the preloaded library: its traps, misuse, refusals of the system, the weir command, real programs.
-program_tests = \
+# Programs under the preloaded library: its traps, misuse, refusals of the system; then the weir command, real programs.
+library_tests = \
     tests/preload/preload.py \
     tests/abuse/abuse.py \
+    tests/inject/inject.py
+program_tests = \
+    $(library_tests) \
     tests/bench/bench.py \
-    tests/inject/inject.py \
     tests/tool/bench.py \
     tests/tool/cli.py \
     tests/tool/compare.py \
@@ -148,9 +152,15 @@ example_tests = \
     tests/examples/docs.py \
     tests/examples/run.py
 
+if TOOLS
 TESTS += $(lint_tests) $(example_tests)
 if PRELOAD
 TESTS += $(program_tests)
+endif
+else
+if PRELOAD
+TESTS += $(library_tests)
+endif
 endif
 
 EXTRA_DIST += $(unit_scripts) $(example_tests) $(lint_tests) $(long_tests) $(program_tests) $(test_files)
