@@ -66,17 +66,21 @@ static bool word_at(const char *words, unsigned index, char *buf, size_t size)
     return true;
 }
 
-/** The number of `value` among the option's words, or -1; *nearest is then the number of the one most like it. */
+/* What is further from a name or word than by so many letters was not meant to be it. */
+enum { MISSPELT_MOST = 2, NO_WORD = 99 };
+
+/** The number of `value` among the option's words, or -1; *nearest is then the number of the one that is most like it,
+ *  NO_WORD if none is. */
 static int find_word(const struct option *o, const char *value, unsigned *nearest)
 {
     char word[32];
-    unsigned best = 10;
-    *nearest = 0;
+    unsigned best = MISSPELT_MOST + 1;
+    *nearest = NO_WORD;
     for (unsigned i = 0; word_at(o->values, i, word, sizeof word); i++) {
         unsigned distance = wr_text_distance(value, word);
         if (distance == 0)
             return (int)i;
-        if (distance < best) {
+        if (distance < best && distance < strlen(word)) {
             best = distance;
             *nearest = i;
         }
@@ -88,7 +92,7 @@ static int find_word(const struct option *o, const char *value, unsigned *neares
 static int find_words(const struct option *o, const char *value, char wrong[static 32], unsigned *nearest)
 {
     int bits = 0;
-    *nearest = 0;
+    *nearest = NO_WORD;
     while (*value != '\0') {
         size_t length = strcspn(value, ",");
         memcpy(wrong, value, wr_min(length, 31));
@@ -133,17 +137,27 @@ static bool parse(const struct option *o, const char *value, bool keep)
 
 static WR_COLD void warn_value(const struct option *o, const char *value)
 {
-    char word[32] = "", wrong[32];
-    unsigned nearest;
-    if (o->kind == WORDS && find_words(o, value, wrong, &nearest) < 0 && word_at(o->values, nearest, word, sizeof word))
-        wr_message("warning: %s=%s: \"%s\" is none of %s; did you mean %s? Using the default, none", o->name, value,
-                   wrong, o->values, word);
-    else if (o->kind == WORD && find_word(o, value, &nearest) < 0 && word_at(o->values, nearest, word, sizeof word))
-        wr_message("warning: %s=%s is none of %s; did you mean %s? Using the default, %s", o->name, value, o->values,
-                   word, o->initial);
-    else
-        wr_message("warning: %s=%s is not of the form %s; using the default, %s", o->name, value, o->values,
+    char word[32], wrong[32], buf[64] = "", start[80];
+    struct wr_text guess = WR_TEXT(buf), shown = WR_TEXT(start);
+    wr_text_add(&shown, "%s", value); /* as far as there is room: what is wrong with it is to be read, too */
+    unsigned nearest = NO_WORD;
+    int found = o->kind == WORDS ? find_words(o, value, wrong, &nearest) : 0;
+    if (o->kind == WORD)
+        found = find_word(o, value, &nearest);
+    if (nearest != NO_WORD && word_at(o->values, nearest, word, sizeof word))
+        wr_text_add(&guess, "; did you mean %s?", word);
+    const char *end = nearest != NO_WORD ? " Using" : "; using";
+    if (o->kind == WORDS && found < 0)
+        wr_message("warning: %s=%s: \"%s\" is none of %s%s%s the default, none", o->name, value, wrong, o->values, buf,
+                   end);
+    else if (o->kind == WORD && found < 0)
+        wr_message("warning: %s=%s is none of %s%s%s the default, %s", o->name, start, o->values, buf, end, o->initial);
+    else if (o->kind == BYTES)
+        wr_message("warning: %s=%s is not of the form %s; using the default, %s", o->name, start, o->values,
                    o->initial);
+    else
+        wr_message("warning: %s=%s... is longer than %zu bytes, and not used", o->name, start,
+                   sizeof wr_options.report - 1);
 }
 
 /** Names that the weir command or the build's tests use for themselves. */
@@ -162,8 +176,8 @@ static void check_name(const char *entry)
         return;
     memcpy(name, entry, length);
     name[length] = '\0';
-    const struct option *nearest = option;
-    unsigned best = 10;
+    const struct option *nearest = NULL;
+    unsigned best = MISSPELT_MOST + 1;
     for (size_t i = 0; i < WR_COUNT(option); i++) {
         unsigned distance = wr_text_distance(name, option[i].name);
         if (strcmp(name, option[i].name) == 0)
@@ -173,8 +187,12 @@ static void check_name(const char *entry)
             nearest = &option[i];
         }
     }
-    if (!is_ours_elsewhere(name))
+    if (is_ours_elsewhere(name))
+        return;
+    if (nearest != NULL)
         wr_message("warning: %s is not an option; did you mean %s? (`weir options` lists them)", name, nearest->name);
+    else
+        wr_message("warning: %s is not an option; `weir options` lists them", name);
 }
 
 void wr_option_read(void)

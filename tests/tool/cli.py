@@ -118,6 +118,12 @@ check(
     "-o with a misspelt name: 125, names the nearest",
     wrong.stderr,
 )
+wrong = weir("run", "-o", "huge-pages=never", "true")
+check(
+    wrong.returncode == 125 and "no option WEIR_HUGE_PAGES" in wrong.stderr and "mean" not in wrong.stderr,
+    "-o with a name that is like none: 125, and no guess",
+    wrong.stderr,
+)
 for bad in ("purge", "=x"):
     wrong = weir("run", "-o", bad, "true")
     check(wrong.returncode == 125 and "NAME=VALUE" in wrong.stderr, f"-o {bad}: 125, says the form", wrong.stderr)

@@ -103,6 +103,32 @@ Test(option, a_misspelt_name_gets_the_nearest)
     }
 }
 
+Test(option, what_is_like_nothing_gets_no_guess)
+{
+    static const char *const unlike[] = {"WEIR_STRICT=true", "WEIR_STRICT=2", "WEIR_PURGER=1", "WEIR_THP=madvise",
+                                         "WEIR_GC_DEBUG=everything", "WEIR_GC_DEBUG=stats,,leak", "WEIR_FOO=1",
+                                         "WEIR_MEMORY=1"};
+    for (size_t i = 0; i < WR_COUNT(unlike); i++) {
+        const char *said = reading(unlike[i]);
+        must(lines(said) == 1 && strstr(said, "warning") != NULL && strstr(said, "mean") == NULL, "%s: said: %s",
+             unlike[i], said);
+    }
+}
+
+Test(option, a_long_value_leaves_room_for_what_is_wrong)
+{
+    char path[2000] = "WEIR_REPORT=/", word[1000] = "WEIR_PURGE=";
+    memset(path + strlen(path), 'x', sizeof path - 1 - strlen(path));
+    memset(word + strlen(word), 'x', sizeof word - 1 - strlen(word));
+    path[sizeof path - 1] = word[sizeof word - 1] = '\0';
+    const char *said = reading(path);
+    must(lines(said) == 1 && strstr(said, "longer than 511 bytes") != NULL, "said: %s", said);
+    must(wr_options.report[0] == '\0', "the path is used");
+    said = reading(word);
+    must(lines(said) == 1 && strstr(said, "is none of dontneed|free|never; using the default") != NULL, "said: %s",
+         said);
+}
+
 Test(option, names_of_others_are_passed_over)
 {
     const char *said = reading("WEIRD=1", "WEIRDNESS_LEVEL=2", "WEIR=1", "XWEIR_STATS=1", "WEIR_PRELOAD=/lib/x.so",

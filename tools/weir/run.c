@@ -65,9 +65,11 @@ static void parse_set(struct settings *s, const char *text, struct argp_state *s
         argp_error(state, "-o takes NAME=VALUE, not '%s'; `weir options` lists the names", text);
     struct search search = {.name = option_name(text, (size_t)(equals - text))};
     weir_option_each(compare_option, &search);
-    if (!search.found)
+    if (!search.found && search.distance <= 2)
         argp_error(state, "there is no option %s; did you mean %s? `weir options` lists them", search.name,
                    search.nearest);
+    if (!search.found)
+        argp_error(state, "there is no option %s; `weir options` lists them", search.name);
     strings_env_set(&s->set, search.name, equals + 1);
     free((char *)search.name);
 }
