@@ -99,6 +99,10 @@ check(done.returncode == 0 and data["exit_status"] == 0, "a program that execute
 before = set(os.listdir("/tmp"))
 weir("run", "-q", "true", env={"TMPDIR": scratch.name})
 check(not [name for name in os.listdir(scratch.name) if name.startswith("weir-")], "no temporary file is left")
+# What the program leaves in the background, and has weir's output: read to its end. It outlives weir's report.
+late = 'while [ -e "$WEIR_REPORT" ]; do LD_PRELOAD= sleep 0.01; done; exec true'
+weir("run", "-q", "sh", "-c", '(eval "$1") & exit 0', "sh", late, env={"TMPDIR": scratch.name})
+check(not [name for name in os.listdir(scratch.name) if name.startswith("weir-")], "nor by who outlives weir")
 done = weir("run", "true", env={"TMPDIR": "/nowhere"})
 check(
     done.returncode == 0 and "/nowhere/weir-" in done.stderr,

@@ -3,6 +3,7 @@
 #include "tool.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -168,19 +169,43 @@ static struct strings make_environment(const struct settings *s, const struct pr
 
 /* ---- the library's report -------------------------------------------------------------------------------------- */
 
-/** An empty file for the library's lines, or NULL with a note; the caller unlinks and frees. */
+/** The name of an empty file for the library's lines, or NULL with a note; for drop_report_file(). It has a directory
+ *  of its own, because processes that outlive us would make it again in one that stays. */
 static char *make_report_file(void)
 {
-    const char *directory = getenv("TMPDIR");
-    char *path = text_format("%s/weir-XXXXXX", directory != NULL && *directory == '/' ? directory : "/tmp");
-    int fd = mkostemp(path, O_CLOEXEC);
-    if (fd >= 0) {
-        close(fd);
-        return path;
+    const char *parent = getenv("TMPDIR");
+    char *directory = text_format("%s/weir-XXXXXX", parent != NULL && *parent == '/' ? parent : "/tmp");
+    char *path = NULL;
+    int fd = -1;
+    if (mkdtemp(directory) != NULL) {
+        path = text_format("%s/report", directory);
+        fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     }
-    tool_say("cannot make %s, so the report will lack the allocator's own figures: %m", path);
+    if (fd < 0) {
+        tool_say("cannot make %s, so the report will lack the allocator's own figures: %m",
+                 path != NULL ? path : directory);
+        if (path != NULL)
+            rmdir(directory);
+        free(path);
+        path = NULL;
+    } else
+        close(fd);
+    free(directory);
+    return path;
+}
+
+/** Removes the file and its directory, though a process that ends now make the file anew. */
+static void drop_report_file(char *path)
+{
+    char *slash = strrchr(path, '/');
+    bool again = true;
+    for (int tries = 0; again && tries < 100; tries++) {
+        unlink(path);
+        *slash = '\0';
+        again = rmdir(path) != 0 && errno == ENOTEMPTY;
+        *slash = '/';
+    }
     free(path);
-    return NULL;
 }
 
 /** Appends the lines to the file that the user named by WEIR_REPORT, which our own file stood in for. */
@@ -259,7 +284,7 @@ static int run(const struct settings *s, struct program *p, const char *library)
     if (failed == 0 && report_file != NULL && user_report != NULL && *user_report != '\0')
         forward_lines(report_file, user_report);
     if (report_file != NULL)
-        unlink(report_file);
+        drop_report_file(report_file);
     if (failed != 0)
         return failed;
     write_report(s, &(struct report){s->command, library, p, &end, &lines}, stream);
