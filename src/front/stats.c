@@ -406,7 +406,8 @@ void wr_stats_at_exit(void)
     json_process(&text, &comma);
     json_figures(&text, &stats, &comma);
     wr_text_add(&text, "}\n");
-    wr_os_append(wr_options.report, buf, text.len);
+    if (!wr_os_append(wr_options.report, buf, text.len) && wr_options.verbose)
+        wr_message("cannot append to %s, the file named by WEIR_REPORT", wr_options.report);
 }
 
 /* ---- options --------------------------------------------------------------------------------------------------- */

@@ -421,6 +421,15 @@ def _():
     expect(all(0 < line["resident"] <= line["peak_resident"] < 64 << 20 for line in lines), f"resident: {lines}")
 
 
+@case("WEIR_REPORT where it cannot be written: said with WEIR_VERBOSE=1")
+def _():
+    only_with_weir()
+    path = "/nowhere/report"
+    succeed(program("hello"), env={"WEIR_REPORT": path})
+    result = run(program("hello"), env={"WEIR_REPORT": path, "WEIR_VERBOSE": 1})
+    expect(result.status == 0 and f"cannot append to {path}" in result.err, "nothing is said", result)
+
+
 @case("WEIR_REPORT where no file may grow: no report, and the program's exit status")
 def _():
     only_with_weir()
