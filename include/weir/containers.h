@@ -11,9 +11,10 @@
  * good until the container is changed.
  *
  * Ownership: arguments are borrowed, and the container takes references of its own. _take() consumes the caller's
- * reference, also when it fails, and passes the failure of what made it on: weir_vec_take(v, weir_new(&type)) needs one
- * check. _at(), _next() and the like give what is borrowed from the container; _get() and _pop() give what is owned.
- * _take(), _get() and _pop() are for objects: of containers of plain values they consume, change and give nothing.
+ * reference, also when it fails, and returns -ENOMEM for NULL: weir_vec_take(v, weir_new(&type)) needs one check.
+ * _at(), _next() and the like give what is borrowed from the container; _get() and _pop() give what is owned.
+ * _take(), _get() and _pop() are for objects. On a container of plain values they do nothing: _take() returns -EINVAL,
+ * and the reference stays the caller's; _get() and _pop() return NULL.
  *
  * Whatever an item's release runs (finalizers, callbacks of weak references) may change or clear the container it was
  * in: containers change first and release last. _clear() releases what is in it, before it returns, and its memory.
@@ -22,7 +23,7 @@
  * taken out in between; until the next _reserve(), which may be for less, or _clear().
  *
  * Errors: functions that return int give 0 or -errno: -ENOMEM, -EOVERFLOW (more than 2^30 entries of a map or set),
- * others as said; then the container is as it was. Functions that return pointers give NULL.
+ * others as said there; then the container is as it was. Functions that return pointers give NULL.
  *
  * Threads: as with any object (weir/object.h). Of a shared container the content is the program's to protect, and
  * what is stored in it is to be shared before.

@@ -69,8 +69,10 @@ WEIR_API bool weir_gc_is_enabled(void);
  *  MiB. */
 struct weir_gc_threshold {
     size_t young;     /**< a young pass: the thread's pages of cyclic types, with what containers of objects have
-                           besides, have grown by so much. Default 1 MiB; 0: never */
-    unsigned percent; /**< a full one: they have grown by so many percent since the last. Default 50; 0: never */
+                           besides, have grown by so much, or a 32nd of what they are if that is more. Default 1 MiB;
+                           0: never */
+    unsigned percent; /**< a full one: they have grown by so many percent since the last, or 4 MiB if that is more.
+                           Default 50; 0: never */
 };
 
 /** For the process; passes under way are not concerned. */
@@ -182,7 +184,7 @@ WEIR_API int weir_gc_on(weir_gc_fn fn, void *arg);
 WEIR_API int weir_gc_off(weir_gc_fn fn, void *arg);
 
 /** What passes write to standard error. WEIR_GC_DEBUG in the environment sets it: words with commas,
- *  stats,collectable,uncollectable,saveall,leak,stress. */
+ *  stats,collectable,uncollectable,saveall,leak,stress; uncollectable is on with any of them. */
 enum {
     WEIR_GC_DEBUG_STATS = 1u << 0,         /**< a line for each pass: objects, what was found, time */
     WEIR_GC_DEBUG_COLLECTABLE = 1u << 1,   /**< each object found unreachable, with its type */
