@@ -3,6 +3,7 @@
 
 import os
 import pty
+import re
 import select
 import shutil
 import subprocess
@@ -119,6 +120,14 @@ else:
 
 # ---- zsh
 
+with open(ZSH, encoding="utf-8") as file:
+    parts = dict(re.findall(r"^(_weir_?\w*)(?:\(\) \{|=\()\n(.*?)^[})]$", file.read(), re.M | re.S))
+for name in ("run", "compare", "bench", "trace", "replay", "options"):
+    part = parts.get(f"_weir_{name}", "")
+    part += parts["_weir_contest_options"] if "$_weir_contest_options" in part else ""
+    own = set(re.findall(r"--[a-z-]+", weir(name, "--usage").stdout)) - {"--usage", "--version"}
+    missing = [flag for flag in sorted(own) if not re.search(rf"{flag}[=\[}}')]", part)]
+    check(own and not missing, f"zsh: the script has every long option of {name}", missing)
 if shutil.which("zsh") is None:
     skip("zsh", "it is not installed")
     finish()

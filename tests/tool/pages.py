@@ -2,6 +2,7 @@
 """The manual pages: sound, readable, and with every command, option and function that there is."""
 
 import glob
+import json
 import os
 import re
 import shutil
@@ -69,6 +70,24 @@ missing = [name for name in options if len(re.findall(rf"^ +{name}$", options_pa
 check(not missing, "and says more about each", missing)
 wrong = [name for name, values in options.items() if "|" in values and "[" not in values and values not in options_page]
 check(not wrong, "with the values that it takes", wrong)
+rows = json.loads(weir("options", "--json").stdout)
+with open(os.path.join(SOURCE, "README.md"), encoding="utf-8") as file:
+    table = dict(re.findall(r"^\| `(WEIR_\w+)` \| (.*?) \|", file.read(), re.M))
+for row in rows:
+    name, values, default = row["name"], row["values"], row["default"] or "none"
+    words = values.split("|") if re.fullmatch(r"[a-z0-9|]+", values) and values.count("|") < 5 else []
+    shown = values if words else "words" if "|" in values and "[" not in values else values.split("[")[0].lower()
+    check(
+        re.search(rf"^ +{name}\s+{re.escape(shown)}\s+{re.escape(default)}$", options_page, re.M),
+        f"{name}: weir(7)'s table has its values and its default",
+        values,
+        default,
+    )
+    cell = table.get(name, "")
+    missing = [word for word in words if not re.search(rf"\b{word}\b", cell)]
+    bold = re.findall(r"\*\*(.*?)\*\*", cell)
+    check(not missing and bold == ([default] if row["default"] else []), f"{name}: and so has README's", cell, missing)
+check(set(table) == {row["name"] for row in rows}, "README's has no other", table)
 named = set(re.findall(r"^ +(WEIR_\w+)", options_page, re.M))
 check(named <= set(options), "and has none that is not there", named - set(options))
 
