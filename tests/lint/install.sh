@@ -58,6 +58,22 @@ flags=$(PKG_CONFIG_PATH=$prefix/lib/pkgconfig pkg-config --define-prefix --cflag
 } >"$scratch/log" 2>&1
 verdict $? 'a program built by pkg-config runs on libweir.so'
 
+cat >"$scratch/plain.c" <<'END'
+#include <stdlib.h>
+int main(void)
+{
+    void *volatile block = malloc(100);
+    free(block);
+    return block == NULL;
+}
+END
+preload=$(PKG_CONFIG_PATH=$prefix/lib/pkgconfig pkg-config --define-prefix --variable=preload weir)
+{
+    ${CC:-cc} "$scratch/plain.c" -L"${preload%/*}" -lweir-preload -Wl,-rpath,"${preload%/*}" -o "$scratch/linked" &&
+        WEIR_VERBOSE=1 "$scratch/linked"
+} >"$scratch/log" 2>&1 && grep -q 'active in .*linked' "$scratch/log"
+verdict $? 'a program linked with -lweir-preload runs on Weir'
+
 {
     ${CC:-cc} -I"$prefix/include" "$scratch/program.c" "$prefix/lib/libweir.a" -o "$scratch/static" &&
         "$scratch/static"
