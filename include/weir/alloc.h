@@ -100,7 +100,7 @@ struct weir_stats {
     uint64_t heaps_abandoned; /**< of them, heaps whose thread has exited, number */
     uint64_t pools;           /**< pools in use, number */
     /* since the start */
-    uint64_t peak;            /**< highest used + slack + metadata seen (sampled on slow paths) */
+    uint64_t peak;            /**< highest used + slack seen (sampled on slow paths, and here) */
     uint64_t arenas_mapped;   /**< number */
     uint64_t arenas_unmapped; /**< number */
     uint64_t returned;        /**< bytes given back to the system, by page and by mapping */

@@ -26,6 +26,12 @@ void wr_account_note_peak(void)
     raise(&wr_account.peak, used + (wr_account_slack() << WR_PAGE_SHIFT));
 }
 
+uint64_t wr_account_peak(uint64_t now)
+{
+    raise(&wr_account.peak, now);
+    return atomic_load_explicit(&wr_account.peak, memory_order_relaxed);
+}
+
 void wr_account_take(unsigned pages, unsigned warm, unsigned again)
 {
     wr_account_add(&wr_account.used, pages);

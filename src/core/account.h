@@ -26,7 +26,7 @@ extern struct wr_account {
                                                 mapping takes of it counts as refaulted */
     _Atomic uint64_t purges;                 /* rounds */
     _Atomic int64_t mail;                    /* bytes of medium blocks on their way home */
-    _Atomic uint64_t peak, most;             /* most bytes resident by this account, and most in use */
+    _Atomic uint64_t peak, most;             /* most bytes used and slack, and most used */
     _Atomic uint32_t heaps;                  /* that gather */
 } wr_account WR_HIDDEN;
 
@@ -80,5 +80,8 @@ void wr_account_map(uint64_t bytes);
 
 /** Records the peaks; called where the counters grow. */
 void wr_account_note_peak(void);
+
+/** The most bytes used and slack so far. `now` are those of a census, which sees what heaps have not handed over. */
+uint64_t wr_account_peak(uint64_t now);
 
 #endif

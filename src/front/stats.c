@@ -144,7 +144,6 @@ static void fill(struct weir_stats *out, const struct census *census)
         .metadata = (census->head_pages << WR_PAGE_SHIFT) + wr_meta_size(),
         .arenas = load(&wr_arena_count.arenas),
         .pools = census->pools,
-        .peak = load(&wr_account.peak),
         .arenas_mapped = load(&wr_arena_count.mapped),
         .arenas_unmapped = load(&wr_arena_count.unmapped),
         .returned = load(&wr_account.returned),
@@ -155,6 +154,7 @@ static void fill(struct weir_stats *out, const struct census *census)
     out->live = census->live + out->huge;
     out->live_blocks = census->live_blocks + out->huge_blocks;
     out->used = (census->used_pages << WR_PAGE_SHIFT) + out->huge;
+    out->peak = wr_account_peak(out->used + out->slack);
     out->mapped = out->arenas * WR_ARENA_SIZE + out->huge + cached + load(&wr_extent_count.cold) + wr_meta_size();
     wr_registry_count(&out->heaps, &out->heaps_abandoned);
     wr_registry_each(add_remote_frees, &out->remote_frees);

@@ -198,6 +198,22 @@ Test(stats, peak_is_the_most_there_was)
     must_not_exceed(now().used + now().slack + now().metadata, now().peak + WR_MIB);
 }
 
+Test(stats, the_peak_is_no_less_than_what_there_is)
+{
+    /* So little that heaps have not handed it on yet. */
+    static void *block[500];
+    for (size_t i = 0; i < WR_COUNT(block); i++) {
+        block[i] = checked(weir_malloc(100));
+        struct weir_stats some = now();
+        must_not_exceed(some.used + some.slack, some.peak);
+    }
+    uint64_t peak = now().peak;
+    for (size_t i = 0; i < WR_COUNT(block); i++)
+        weir_free(block[i]);
+    weir_trim(0);
+    must_not_exceed(peak, now().peak);
+}
+
 Test(stats, returned_grows_by_what_trim_says)
 {
     enum { BLOCKS = 3000 };
