@@ -105,9 +105,9 @@ Test(option, a_misspelt_name_gets_the_nearest)
 
 Test(option, what_is_like_nothing_gets_no_guess)
 {
-    static const char *const unlike[] = {"WEIR_STRICT=true", "WEIR_STRICT=2", "WEIR_PURGER=1", "WEIR_THP=madvise",
-                                         "WEIR_GC_DEBUG=everything", "WEIR_GC_DEBUG=stats,,leak", "WEIR_FOO=1",
-                                         "WEIR_MEMORY=1"};
+    static const char *const unlike[] = {
+        "WEIR_STRICT=true",          "WEIR_STRICT=2", "WEIR_PURGER=1", "WEIR_THP=madvise", "WEIR_GC_DEBUG=everything",
+        "WEIR_GC_DEBUG=stats,,leak", "WEIR_FOO=1",    "WEIR_MEMORY=1"};
     for (size_t i = 0; i < WR_COUNT(unlike); i++) {
         const char *said = reading(unlike[i]);
         must(lines(said) == 1 && strstr(said, "warning") != NULL && strstr(said, "mean") == NULL, "%s: said: %s",
