@@ -9,7 +9,7 @@ packages_build=(gcc libc6-dev make autoconf automake libtool pkg-config libjanss
     python3)
 # shellcheck disable=SC2034
 packages_test=(g++ clang clang-tidy libcriterion-dev strace gdb binutils file procps perl git xz-utils
-    man-db mandoc bash-completion zsh graphviz libgc-dev)
+    man-db mandoc bash-completion zsh graphviz libgc-dev musl-tools)
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 scratch=$(mktemp -d)
