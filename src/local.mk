@@ -36,6 +36,8 @@ weir_sources = \
     src/core/map.h \
     src/core/meta.c \
     src/core/meta.h \
+    src/core/order.c \
+    src/core/order.h \
     src/core/pool.c \
     src/core/pool.h \
     src/core/poolset.c \

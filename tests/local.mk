@@ -51,6 +51,7 @@ unit_tests = \
     tests/unit/test_object_nomem \
     tests/unit/test_object_threads \
     tests/unit/test_option \
+    tests/unit/test_order \
     tests/unit/test_os \
     tests/unit/test_poolset \
     tests/unit/test_purge \

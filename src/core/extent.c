@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * Which address space of huge blocks is whose; see extent.h for the states.
  *
- * All extents but those that move are in one list by address, which new ones mostly enter at its low end, since
- * mappings are placed downwards. WARM, COLD and FRESH ones are besides in a list each, the newest first; WARM and FRESH
- * ones also in lists by size, so that a place for a block is found without a look at all of them. Who makes a system
- * call for an extent has it in a state that nobody else touches. */
+ * All extents but those that move are in one order by address (core/order.h). WARM, COLD and FRESH ones are besides in
+ * a list each, the newest first; WARM and FRESH ones also in lists by size, so that a place is found without a look at
+ * all of them. Who makes a system call for an extent has it in a state that nobody else touches. */
 #include "core/extent.h"
 
 #include <string.h>
@@ -14,6 +13,7 @@
 #include "core/account.h"
 #include "core/arena.h"
 #include "core/meta.h"
+#include "core/order.h"
 #include "core/space.h"
 
 enum {
@@ -38,7 +38,7 @@ struct sizes {
 };
 
 static struct {
-    struct wr_extent *lowest;                                              /* guarded by: wr_arena_lock, as all here */
+    struct wr_order order;                                                 /* guarded by: wr_arena_lock, as all here */
     struct wr_extent *newest[WR_EXTENT_STATES], *oldest[WR_EXTENT_STATES]; /* of WARM, COLD, FRESH */
     struct sizes warm, fresh;
     struct wr_extent *spare;                                               /* records of nothing */
@@ -205,32 +205,6 @@ static void unlist(struct wr_extent *extent)
     unlist_by_size(extent);
 }
 
-/** Into the order of addresses, right above `below`, or as the lowest. */
-static void put_above(struct wr_extent *extent, struct wr_extent *below)
-{
-    extent->below = below;
-    extent->above = below != NULL ? below->above : book.lowest;
-    *(below != NULL ? &below->above : &book.lowest) = extent;
-    if (extent->above != NULL)
-        extent->above->below = extent;
-}
-
-/** The extent right below an address, or NULL. */
-static struct wr_extent *last_below(uintptr_t address)
-{
-    struct wr_extent *below = NULL;
-    for (struct wr_extent *next = book.lowest; next != NULL && next->start < address; next = next->above)
-        below = next;
-    return below;
-}
-
-static void take_out_of_order(struct wr_extent *extent)
-{
-    *(extent->below != NULL ? &extent->below->above : &book.lowest) = extent->above;
-    if (extent->above != NULL)
-        extent->above->below = extent->below;
-}
-
 static void set_state(struct wr_extent *extent, enum wr_extent_state state)
 {
     unlist(extent);
@@ -255,7 +229,7 @@ static void detach(struct wr_extent *extent)
 {
     unlist(extent);
     count(extent->state, -(int64_t)extent->size);
-    take_out_of_order(extent);
+    wr_order_remove(&book.order, extent);
 }
 
 /** The extent is no more. */
@@ -265,13 +239,12 @@ static void drop(struct wr_extent *extent)
     keep_record(extent);
 }
 
-/** Adds an extent right above `below`, in the state and age of `newer`, if that is not NULL. pre: a spare record. */
-static struct wr_extent *add(uintptr_t start, size_t size, enum wr_extent_state state, struct wr_extent *below,
-                             struct wr_extent *newer)
+/** Adds an extent, in the state and age of `newer`, if that is not NULL. pre: a spare record. */
+static struct wr_extent *add(uintptr_t start, size_t size, enum wr_extent_state state, struct wr_extent *newer)
 {
     struct wr_extent *extent = new_record();
     *extent = (struct wr_extent){.start = start, .size = size, .state = state};
-    put_above(extent, below);
+    wr_order_add(&book.order, extent);
     count(state, (int64_t)size);
     list(extent, newer);
     return extent;
@@ -283,7 +256,7 @@ static struct wr_extent *split(struct wr_extent *extent, size_t keep)
     uintptr_t start = extent->start + keep;
     size_t size = extent->size - keep;
     set_bounds(extent, extent->start, keep);
-    struct wr_extent *rest = add(start, size, extent->state, extent, is_free_state(extent->state) ? extent : NULL);
+    struct wr_extent *rest = add(start, size, extent->state, is_free_state(extent->state) ? extent : NULL);
     rest->huge = extent->huge;
     return rest;
 }
@@ -376,7 +349,7 @@ static struct run run_around(const struct wr_extent *extent, size_t below)
         low = next;
     while ((next = free_above(high)) != NULL)
         high = next;
-    bool grows = low == book.lowest && wr_space_is_lowest((void *)low->start) && low->start > 2 * below;
+    bool grows = low == book.order.lowest && wr_space_is_lowest((void *)low->start) && low->start > 2 * below;
     return (struct run){low->start, end_of(high), grows ? below : 0};
 }
 
@@ -502,14 +475,13 @@ static struct wr_extent *carve(struct wr_extent *anchor, uintptr_t at, size_t si
         extent = extent->below;
     while (end_of(extent) <= at)
         extent = extent->above;
-    struct wr_extent *below = extent->start < at ? extent : extent->below;
     bool huge = false;
     for (; extent != NULL && extent->start < at + size; extent = next) {
         next = extent->above;
         huge |= extent->huge;
         take_part(extent, at, at + size, tally);
     }
-    struct wr_extent *made = add(at, size, WR_EXTENT_LIVE, below, NULL);
+    struct wr_extent *made = add(at, size, WR_EXTENT_LIVE, NULL);
     made->huge = huge;
     return made;
 }
@@ -546,7 +518,7 @@ static bool add_fresh(void *start, size_t size)
         wr_space_unmap(start, size);
         return false;
     }
-    join(add((uintptr_t)start, size, WR_EXTENT_FRESH, last_below((uintptr_t)start), NULL));
+    join(add((uintptr_t)start, size, WR_EXTENT_FRESH, NULL));
     unlock();
     return true;
 }
@@ -795,7 +767,7 @@ static bool move(struct wr_extent *extent, size_t size, bool *several)
     lock();
     remove_from_map(extent);
     set_state(extent, WR_EXTENT_MOVING);
-    take_out_of_order(extent);
+    wr_order_remove(&book.order, extent);
     unlock();
     void *start = wr_space_remap(from, had, mapped, unit, several);
     if (start == NULL && *several) { /* parts that were cold may differ by their advice alone */
@@ -812,11 +784,11 @@ static bool move(struct wr_extent *extent, size_t size, bool *several)
     if (start != NULL)
         set_bounds(extent, (uintptr_t)start, size);
     set_state(extent, WR_EXTENT_LIVE);
-    put_above(extent, last_below(extent->start));
+    wr_order_add(&book.order, extent);
     enter(extent);
     bool rest = start != NULL && size < mapped;
     if (rest && spare)
-        join(add(end_of(extent), mapped - size, WR_EXTENT_FRESH, extent, NULL));
+        join(add(end_of(extent), mapped - size, WR_EXTENT_FRESH, NULL));
     unlock();
     if (rest && !spare)
         wr_space_unmap((char *)start + size, mapped - size);
@@ -852,14 +824,14 @@ static bool copy_away(struct wr_extent *extent, size_t size, struct wr_extent_ta
     struct wr_extent old = *extent;
     remove_from_map(extent);
     remove_from_map(place);
-    take_out_of_order(extent);
-    take_out_of_order(place);
+    wr_order_remove(&book.order, extent);
+    wr_order_remove(&book.order, place);
     set_bounds(extent, place->start, size);
     set_bounds(place, old.start, old.size);
     extent->huge = place->huge;
     place->huge = old.huge;
-    put_above(extent, last_below(extent->start));
-    put_above(place, last_below(place->start));
+    wr_order_add(&book.order, extent);
+    wr_order_add(&book.order, place);
     enter(extent);
     make_free(place, WR_EXTENT_WARM);
     unlock();
@@ -905,7 +877,7 @@ static bool unmap(struct wr_extent *extent)
     if (done) {
         keep_record(extent);
     } else {
-        put_above(extent, last_below(extent->start));
+        wr_order_add(&book.order, extent);
         count(extent->state, (int64_t)extent->size);
         list(extent, NULL);
         join(extent);
@@ -1007,6 +979,8 @@ static const char *fault_in(const struct wr_extent *extent)
         return "bounds";
     if (above != NULL && (above->below != extent || above->start < end_of(extent)))
         return "order";
+    if (wr_order_below(&book.order, end_of(extent)) != extent)
+        return "not found by its address";
     if (is_free_state(extent->state) && free_above(extent) != NULL && above->state == extent->state)
         return "two that are not joined";
     const struct sizes *sizes = sizes_of(extent->state);
@@ -1024,7 +998,7 @@ void wr_extent_check(void)
 {
     uint64_t warm = 0, cold = 0;
     lock();
-    for (struct wr_extent *extent = book.lowest; extent != NULL; extent = extent->above) {
+    for (struct wr_extent *extent = book.order.lowest; extent != NULL; extent = extent->above) {
         const char *fault = fault_in(extent);
         if (fault != NULL)
             wr_fatal("corrupted extent of %zu bytes at %p: %s", extent->size, (void *)extent->start, fault);

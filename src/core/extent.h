@@ -43,6 +43,7 @@ struct wr_extent {
     uintptr_t start;
     size_t size;
     struct wr_extent *below, *above; /* by address, touching or not. guarded by: arena lock */
+    struct wr_extent *left, *right;  /* in the tree of core/order.h. guarded by: arena lock */
     struct wr_extent *newer, *older; /* of the same free state; or spare records. guarded by: arena lock */
     struct wr_extent *before, *after; /* of the same size and state, WARM or FRESH. guarded by: arena lock */
     enum wr_extent_state state;      /* guarded by: arena lock */
