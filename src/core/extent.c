@@ -342,12 +342,14 @@ struct spot {
     size_t run;     /* bytes of the run that it is cut out of */
 };
 
-static struct run run_around(const struct wr_extent *extent, size_t below)
+/** The run of a free extent, no farther than matters for a block that begins or ends with it and reaches so far to
+ *  either side: where warm ones lie between cold ones a run may be thousands. */
+static struct run run_around(const struct wr_extent *extent, size_t reach, size_t below)
 {
     const struct wr_extent *low = extent, *high = extent, *next;
-    while ((next = free_below(low)) != NULL)
+    while (extent->start - low->start < reach && (next = free_below(low)) != NULL)
         low = next;
-    while ((next = free_above(high)) != NULL)
+    while (end_of(high) - end_of(extent) < reach && (next = free_above(high)) != NULL)
         high = next;
     bool grows = low == book.order.lowest && wr_space_is_lowest((void *)low->start) && low->start > 2 * below;
     return (struct run){low->start, end_of(high), grows ? below : 0};
@@ -388,7 +390,7 @@ static void try_at(struct spot *spot, struct wr_extent *anchor, const struct run
  *  ends, as far as the run allows. One of all these has most that is warm. */
 static void try_around(struct spot *spot, struct wr_extent *extent, size_t size, size_t align, size_t below)
 {
-    struct run run = run_around(extent, below);
+    struct run run = run_around(extent, size, below);
     uintptr_t from = run.from - run.below;
     if (run.to - from < size)
         return;
@@ -738,10 +740,11 @@ static bool grow_in_place(struct wr_extent *extent, size_t size, struct wr_exten
     if (!lock_with_spares(2))
         return false;
     struct wr_extent *above = free_above(extent);
-    bool fits = above != NULL && run_around(above, 0).to - end_of(extent) >= size - extent->size;
+    size_t more = size - extent->size;
+    bool fits = above != NULL && run_around(above, more, 0).to - end_of(extent) >= more;
     if (fits) {
         remove_from_map(extent);
-        struct wr_extent *part = carve(above, end_of(extent), size - extent->size, tally);
+        struct wr_extent *part = carve(above, end_of(extent), more, tally);
         extent->huge |= part->huge;
         drop(part);
         set_bounds(extent, extent->start, size);
