@@ -761,6 +761,39 @@ static size_t cold_that_may_stay(void) { return live_and_warm() + COLD_KEPT; }
 
 static size_t with_room(size_t size) { return wr_round_up(size + size / 4, wr_extent_unit()); }
 
+/** Unmaps what an extent was that is detached: others may map there before this returns. Where the system refuses it is
+ *  an extent again, in the state that it was in. */
+static bool unmap(struct wr_extent *extent)
+{
+    bool done = wr_space_try_unmap((void *)extent->start, extent->size);
+    lock();
+    if (done) {
+        keep_record(extent);
+    } else {
+        wr_order_add(&book.order, extent);
+        count(extent->state, (int64_t)extent->size);
+        list(extent, NULL);
+        join(extent);
+    }
+    unlock();
+    return done;
+}
+
+/** Unmaps the room that a block had behind it which has moved away, if that is no more than such a block is given. It
+ *  would be a mapping of its own, and a process may have 65,530. */
+static void unmap_room(uintptr_t start, size_t most)
+{
+    lock();
+    struct wr_extent *room = wr_order_below(&book.order, start + 1);
+    bool left = room != NULL && room->start == start && room->size <= most &&
+                (room->state == WR_EXTENT_FRESH || room->state == WR_EXTENT_COLD);
+    if (left)
+        detach(room);
+    unlock();
+    if (left)
+        unmap(room);
+}
+
 /** Has the system make a block longer, at another place if it must. *several as of wr_space_remap(). */
 static bool move(struct wr_extent *extent, size_t size, bool *several)
 {
@@ -795,6 +828,8 @@ static bool move(struct wr_extent *extent, size_t size, bool *several)
     unlock();
     if (rest && !spare)
         wr_space_unmap((char *)start + size, mapped - size);
+    if (start != NULL && start != from)
+        unmap_room((uintptr_t)from + had, with_room(had) - had);
     return start != NULL;
 }
 
@@ -869,24 +904,6 @@ static struct wr_extent *longest_cold(void)
                 longest = extent;
     }
     return longest;
-}
-
-/** Unmaps what an extent was that is detached: others may map there before this returns. Where the system refuses it is
- *  an extent again, in the state that it was in. */
-static bool unmap(struct wr_extent *extent)
-{
-    bool done = wr_space_try_unmap((void *)extent->start, extent->size);
-    lock();
-    if (done) {
-        keep_record(extent);
-    } else {
-        wr_order_add(&book.order, extent);
-        count(extent->state, (int64_t)extent->size);
-        list(extent, NULL);
-        join(extent);
-    }
-    unlock();
-    return done;
 }
 
 void wr_extent_unmap_cold(size_t keep)

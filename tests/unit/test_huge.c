@@ -49,6 +49,28 @@ Test(huge, resizing_touches_nothing)
     weir_free(block);
 }
 
+/** A process may have so many mappings: blocks that grow and move leave none behind, however often. */
+Test(huge, one_that_moves_leaves_no_mapping)
+{
+    enum { BLOCKS = 400, ROUNDS = 4 };
+    char *block[BLOCKS];
+    size_t size = 2200 * WR_KIB, before = unit_mappings();
+    for (unsigned i = 0; i < BLOCKS; i++)
+        block[i] = taken(size);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        size += size / 2;
+        for (unsigned i = 0; i < BLOCKS; i++) {
+            block[i] = weir_realloc(block[i], size);
+            must(block[i] != NULL, "no memory for %zu bytes", size);
+            block[i][0] = 1;
+        }
+        must(unit_mappings() <= before + BLOCKS + BLOCKS / 4, "%zu mappings, were %zu, of %u blocks of %zu bytes",
+             unit_mappings(), before, (unsigned)BLOCKS, size);
+    }
+    for (unsigned i = 0; i < BLOCKS; i++)
+        weir_free(block[i]);
+}
+
 Test(huge, a_grown_block_is_zeroed_for_calloc_only)
 {
     char *block = taken(5 * WR_MIB);
