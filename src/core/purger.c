@@ -37,6 +37,7 @@ static _Atomic uint32_t generation; /* of purgers; one that is not the newest en
 static _Atomic uint64_t retry_ms;   /* not started before then. relaxed */
 static _Atomic uint64_t pause_ms;   /* how long the next failure puts it off, at least. relaxed */
 static _Atomic bool lonely;         /* it was last put off because the process had one thread. relaxed */
+static _Atomic uint32_t home;       /* the process whose memory this is: see is_wanted(). relaxed */
 /* Pages used, and bytes in the mail, when the last purger had nothing left to do. relaxed */
 static _Atomic size_t settled;
 static _Atomic int64_t undelivered;
@@ -120,8 +121,24 @@ static void run(void)
 
 /* ---- its start ------------------------------------------------------------------------------------------------- */
 
-/** Whether the process is one that may have a purger. Asks the system. */
-static bool is_wanted(void) { return wr_options.purger == WR_PURGER_ON || wr_helper_others() != 1; }
+static void note_home(void)
+{
+    uint32_t process = wr_os_process_id();
+    if (atomic_load_explicit(&home, memory_order_relaxed) != process)
+        atomic_store_explicit(&home, process, memory_order_relaxed);
+}
+
+void wr_purger_init(void) { note_home(); }
+
+/** Whether the process is one that may have a purger. Asks the system. Not one that vfork() has made: it has its
+ *  parent's memory, and a thread of its own would end with its exec(), in the midst of whatever it does, and be taken
+ *  for the parent's for ever. */
+static bool is_wanted(void)
+{
+    if (atomic_load_explicit(&home, memory_order_relaxed) != wr_os_process_id())
+        return false;
+    return wr_options.purger == WR_PURGER_ON || wr_helper_others() != 1;
+}
 
 /** Puts the next attempt off: by so much, the next time by twice as much, and so on up to a minute. */
 static void put_off(uint64_t now_ms, uint64_t least_ms)
@@ -134,6 +151,8 @@ static void put_off(uint64_t now_ms, uint64_t least_ms)
 /* The C library says that there are threads just before it makes the first; who comes by in between finds none. */
 void wr_purger_thread_comes(void)
 {
+    if (wr_os_thread_id() != wr_os_process_id())
+        note_home(); /* of a child that was made without the handlers of fork() */
     if (!atomic_exchange_explicit(&lonely, false, memory_order_relaxed))
         return;
     atomic_store_explicit(&pause_ms, 0, memory_order_relaxed);
@@ -178,6 +197,7 @@ void wr_purger_call(void)
 void wr_purger_fork_child(void)
 {
     wr_helper_fork_child();
+    note_home();
     if (atomic_load_explicit(&state, memory_order_relaxed) != 0)
         atomic_store_explicit(&state, 0, memory_order_relaxed);
     if (atomic_load_explicit(&settled, memory_order_relaxed) != 0)

@@ -6,6 +6,9 @@
 
 #include "base/base.h"
 
+/** Notes which process this is. Once, at start. */
+void wr_purger_init(void);
+
 /** Starts the purger if there is something for it to do and none lives. Call when slack or use has grown.
  *  pre: no lock is held. Keeps errno. */
 void wr_purger_call(void);

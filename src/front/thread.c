@@ -320,6 +320,7 @@ void wr_start(void)
         wr_option_read();
         wr_geometry_init(wr_os_page_size());
         wr_purge_init();
+        wr_purger_init();
         pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
         have_exit_key = pthread_key_create(&exit_key, thread_exit) == 0;
         atomic_store_explicit(&started, true, memory_order_release);

@@ -107,8 +107,9 @@ bool wr_os_privileged(void);
 /** Nanoseconds of a monotonic clock that is exact. */
 uint64_t wr_os_now_ns(void);
 
-/** The calling thread's id as tools show it. */
+/** The ids of the calling thread and of its process as tools show them. */
 uint32_t wr_os_thread_id(void);
+uint32_t wr_os_process_id(void);
 
 /** Resident bytes of the process now and at most so far; 0 where the system does not tell. */
 size_t wr_os_resident(void);

@@ -331,6 +331,7 @@ uint64_t wr_os_now_ns(void)
 }
 
 uint32_t wr_os_thread_id(void) { return (uint32_t)syscall(SYS_gettid); }
+uint32_t wr_os_process_id(void) { return (uint32_t)syscall(SYS_getpid); }
 
 size_t wr_os_resident(void)
 {

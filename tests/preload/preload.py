@@ -190,6 +190,8 @@ simple("purger: none is left where threads have ended", "purger", "joined", weir
 simple("purger: does not keep a process that is over", "purger", "main_exits", weir=True)
 simple("purger: processes end in the midst of its work", "purger", "ends", weir=True)
 simple("purger: gone in a child, which makes its own", "purger", "forks", weir=True)
+simple("purger: none in a child of vfork(), which lives in its parent's memory", "purger", "vforks", weir=True,
+       env={"WEIR_PURGER": "on"})
 simple("purger: new threads denied", "purger", "denied", weir=True)
 
 

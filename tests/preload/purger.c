@@ -197,6 +197,21 @@ static void forks(void)
     CHECK(pthread_join(thread, NULL) == 0);
 }
 
+/** A child of vfork() is in its parent's memory until it ends: it makes none there, which would end with it, and the
+ *  parent has its own afterwards. Run with WEIR_PURGER=on: else a process of one thread has none anyway. */
+static void vforks(void)
+{
+    int status;
+    const pid_t pid = vfork();
+
+    if (pid == 0) {
+        leave_slack();
+        _exit(threads(NULL) == 1 ? 0 : 1);
+    }
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+    wait_for_purger();
+}
+
 /** No threads can be made: all else goes on. */
 static void denied(void)
 {
@@ -221,7 +236,7 @@ int main(int argc, char **argv)
         const char *name;
         void (*run)(void);
     } tries[] = {{"quiet", quiet}, {"alone", alone}, {"joined", joined}, {"main_exits", main_exits},
-                 {"ends", ends},   {"forks", forks}, {"denied", denied}};
+                 {"ends", ends},   {"forks", forks}, {"vforks", vforks}, {"denied", denied}};
 
     CHECK(argc == 2 && sem_init(&go, 0, 0) == 0);
     for (size_t i = 0; i < sizeof(tries) / sizeof(tries[0]); i++)
