@@ -101,6 +101,13 @@ static bool may_end(const struct look *look)
            atomic_compare_exchange_strong_explicit(&state, &old, 0, memory_order_acq_rel, memory_order_relaxed);
 }
 
+/** Ends for a while, whoever has asked: with no pause between its looks the purger would have a processor to itself. */
+static void give_up(void)
+{
+    atomic_store_explicit(&retry_ms, wr_os_now_ms() + RETRY_MOST_MS, memory_order_relaxed);
+    atomic_store_explicit(&state, 0, memory_order_release);
+}
+
 static void run(void)
 {
     uint32_t mine = atomic_fetch_add_explicit(&generation, 1, memory_order_relaxed) + 1;
@@ -108,9 +115,13 @@ static void run(void)
     struct look look;
     wr_account_take_least();
     for (unsigned looks = 1;; looks++) {
-        wr_os_nap(TICK_MS);
+        bool slept = wr_os_nap(TICK_MS);
         if (atomic_load_explicit(&generation, memory_order_relaxed) != mine)
             return;
+        if (!slept) {
+            give_up();
+            return;
+        }
         atomic_fetch_and_explicit(&state, ~(uint32_t)ASKED, memory_order_acq_rel);
         if (ages && looks % LIFE == 0)
             atomic_fetch_or_explicit(&state, OLD, memory_order_relaxed);

@@ -89,8 +89,8 @@ void wr_os_not_alone(void);
 /** Sleeps until *word is no longer `value` (its low 32 bits), a wake comes, or for no reason. */
 void wr_os_wait(_Atomic uint64_t *word, uint64_t value);
 void wr_os_wake_all(_Atomic uint64_t *word);
-/** Sleeps for about so long, or less. */
-void wr_os_nap(unsigned ms);
+/** Sleeps for about so long, or less. False if the system lets nobody sleep. */
+bool wr_os_nap(unsigned ms);
 /** Lets another thread run. */
 void wr_os_yield(void);
 

@@ -271,7 +271,9 @@ static uint32_t *futex_word(_Atomic uint64_t *word)
 void wr_os_wait(_Atomic uint64_t *word, uint64_t value)
 {
     int saved = errno;
-    syscall(SYS_futex, futex_word(word), FUTEX_WAIT_PRIVATE, (uint32_t)value, NULL, NULL, 0);
+    if (syscall(SYS_futex, futex_word(word), FUTEX_WAIT_PRIVATE, (uint32_t)value, NULL, NULL, 0) != 0 &&
+        errno != EAGAIN && errno != EINTR)
+        sched_yield(); /* a sandbox that denies it: at least who is waited for can run */
     errno = saved;
 }
 
@@ -282,14 +284,17 @@ void wr_os_wake_all(_Atomic uint64_t *word)
     errno = saved;
 }
 
-void wr_os_nap(unsigned ms)
+bool wr_os_nap(unsigned ms)
 {
     /* On a word of its own that nobody wakes: sandboxes allow futexes, where they may not allow other ways to sleep. */
     static uint32_t word;
     struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
     int saved = errno;
-    syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 0, &time, NULL, 0);
+    bool slept = syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 0, &time, NULL, 0) == 0 || errno == ETIMEDOUT ||
+                 errno == EINTR ||
+                 syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &time, NULL) == 0; /* not a point of cancellation */
     errno = saved;
+    return slept;
 }
 
 void wr_os_yield(void) { sched_yield(); }

@@ -9,12 +9,17 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -212,6 +217,43 @@ Test(os, what_the_process_is)
     usleep(60000);
     uint64_t passed = wr_os_now_ms() - start;
     must(passed >= 40 && passed < 60000, "60 ms took %llu", (unsigned long long)passed);
+}
+
+/** Has the system deny a call to this process from now on. False if it does not filter. */
+static bool deny(unsigned call)
+{
+    struct sock_filter filter[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+                                   BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 1),
+                                   BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+                                   BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+    struct sock_fprog program = {.len = WR_COUNT(filter), .filter = filter};
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+/** In a process that may not: 0 if a nap took its time, or says that it could not. */
+static int nap_denied(void)
+{
+    enum { MS = 60 };
+    if (!deny(SYS_futex))
+        return 2;
+    uint64_t before = wr_os_now_ns();
+    errno = MARK;
+    if (!wr_os_nap(MS) || wr_os_now_ns() - before < (uint64_t)MS * 1000 * 1000 || errno != MARK)
+        return 1;
+    return deny(SYS_clock_nanosleep) && !wr_os_nap(MS) && errno == MARK ? 0 : 1;
+}
+
+/** Who looks again and again sleeps in between, sandbox or not. */
+Test(os, a_nap_where_futexes_are_denied)
+{
+    int status = 0;
+    pid_t child = fork();
+    if (child == 0)
+        _exit(nap_denied());
+    must(waitpid(child, &status, 0) == child && WIFEXITED(status), "status %#x", (unsigned)status);
+    if (WEXITSTATUS(status) == 2)
+        cr_skip_test("no seccomp filters here");
+    must(WEXITSTATUS(status) == 0, "it did not sleep, and did not say so");
 }
 
 Test(os, append_adds_lines)
