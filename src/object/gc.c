@@ -323,14 +323,19 @@ static void clear(struct wr_trace *trace, uint32_t place, void *object, void *ar
     }
 }
 
-/** Gives up the pass's own reference, the last one. If it is not, the object is kept for the program to see. */
+/** Gives up the pass's own reference, the last one. If it is not, the object is kept for the program to see. A clear
+ *  function may have changed its sort: shared it, or made it immortal. */
 static void let_go(struct wr_trace *trace, uint32_t place, void *object, void *arg)
 {
     struct pass *pass = arg;
-    struct wr_header *header = wr_header_of(object);
-    unsigned count = trace->shared ? wr_count_shared(header) : wr_count_own(header);
+    struct wr_header *header = wr_header_of(object), now = wr_header_now(header);
+    unsigned count = wr_own_of(now) + wr_shared_of(now); /* one of them is 0 */
     if (wr_likely(count == 1)) {
         wr_object_unref(object);
+        return;
+    }
+    if (wr_unlikely(count == 0)) {
+        pass->revived++;
         return;
     }
     pass->kept++;

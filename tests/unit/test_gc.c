@@ -921,6 +921,31 @@ Test(gc, what_a_kept_object_has_lost_is_visited_no_more)
     weir_unref(fresh);
 }
 
+static void *(*change_sort)(void *); /* by the first clear of a pass: objects that are released may not be shared */
+static void clear_and_change(void *object)
+{
+    if (change_sort != NULL)
+        change_sort(object);
+    change_sort = NULL;
+    weir_clear(&((struct node *)object)->left);
+}
+static const struct weir_type resorted_type = {
+    .name = "resorted", .size = sizeof(struct node), WEIR_REFS(struct node, left), .clear = clear_and_change};
+
+Test(gc, a_clear_function_may_change_the_sort_of_its_object)
+{
+    weir_gc_set_debug(WEIR_GC_DEBUG_UNCOLLECTABLE);
+    change_sort = weir_share;
+    drop_cycle(&resorted_type, 2);
+    const char *said = said_by(collect_all);
+    must(strstr(said, "uncollectable") == NULL && weir_gc_garbage_count() == 0, "%s", said);
+    must(change_sort == NULL && unit_alive() == 0, "%lu are alive that were shared", unit_alive());
+    change_sort = weir_immortalize;
+    drop_cycle(&resorted_type, 2);
+    said = said_by(collect_all);
+    must(strstr(said, "uncollectable") == NULL && weir_gc_garbage_count() == 0, "%s", said);
+}
+
 static void visit_invented_once(void *object, weir_visit_fn visit, void *arg)
 {
     visit(((struct node *)object)->left, arg);
