@@ -286,13 +286,43 @@ static void push_to_owner(struct wr_owner *owner, struct wr_header *header)
     struct wr_header *first = atomic_load_explicit(&owner->remote, memory_order_relaxed);
     do
         *link_of(header) = first;
-    while (!atomic_compare_exchange_weak_explicit(&owner->remote, &first, header, memory_order_release,
+    while (!atomic_compare_exchange_weak_explicit(&owner->remote, &first, header, memory_order_seq_cst,
                                                   memory_order_relaxed));
+}
+
+/** Takes all blocks of an owner's stack and links them before a list. */
+static struct wr_header *take_all(struct wr_owner *owner, struct wr_header *list)
+{
+    struct wr_header *first = atomic_exchange_explicit(&owner->remote, NULL, memory_order_seq_cst), *last = first;
+    if (first == NULL)
+        return list;
+    while (*link_of(last) != NULL)
+        last = *link_of(last);
+    *link_of(last) = list;
+    return first;
+}
+
+/* A kind may be handed on at any moment. Who hands it on writes the new owner, then empties the old one's stack; who
+ * sends a block there pushes it, then looks whether the owner is still the same, all in one order (seq_cst). So one of
+ * them sees what the other has done, and what came too late is taken off again and sent after its kind. */
+
+/** Pushes blocks to the owners of their kinds. pre: their pools have remote frees, and each lies on this list alone; so
+ *  the pools stay until their blocks are pushed. Kinds are never freed. */
+static void send_home(struct wr_header *list)
+{
+    while (list != NULL) {
+        struct wr_header *header = list;
+        struct wr_kind *kind = wr_typed_of(header)->kind;
+        struct wr_owner *owner = wr_kind_owner(kind);
+        list = *link_of(header);
+        push_to_owner(owner, header);
+        if (wr_unlikely(atomic_load_explicit(&kind->owner, memory_order_seq_cst) != owner))
+            list = take_all(owner, list);
+    }
 }
 
 void wr_typed_send(struct wr_typed *pool, struct wr_header *header)
 {
-    struct wr_kind *kind = pool->kind;
     uint32_t word = atomic_load_explicit(&pool->remote, memory_order_relaxed);
     __atomic_store_n(&header->count, 0, __ATOMIC_RELAXED);
     do /* release: a pass of the owner that looks meanwhile does not take this for the state of an object */
@@ -300,9 +330,10 @@ void wr_typed_send(struct wr_typed *pool, struct wr_header *header)
     while (!atomic_compare_exchange_weak_explicit(&pool->remote, &word,
                                                   (word & 0xffff0000) + 0x10000 + wr_typed_slot(header),
                                                   memory_order_release, memory_order_relaxed));
-    /* The pool stays until the owner finds this on its stack, so it may still be looked at. */
-    if (word == 0)
-        push_to_owner(wr_kind_owner(kind), header);
+    if (word != 0)
+        return;
+    *link_of(header) = NULL;
+    send_home(header);
 }
 
 /** Moves remotely freed blocks to the pool's own list. pre: owner. */
@@ -330,16 +361,19 @@ static void collect(struct wr_typed *pool)
 
 void wr_owner_drain(struct wr_owner *owner)
 {
-    struct wr_header *header = atomic_exchange_explicit(&owner->remote, NULL, memory_order_acquire), *next;
+    struct wr_header *header = atomic_exchange_explicit(&owner->remote, NULL, memory_order_seq_cst), *next;
+    struct wr_header *others = NULL;
     for (; header != NULL; header = next) {
         struct wr_typed *pool = wr_typed_of(header);
-        struct wr_owner *now = wr_kind_owner(pool->kind);
         next = *link_of(header);
-        if (now == owner)
+        if (wr_kind_owner(pool->kind) == owner) {
             collect(pool);
-        else
-            push_to_owner(now, header); /* the kind was handed on */
+            continue;
+        }
+        *link_of(header) = others; /* the kind was handed on */
+        others = header;
     }
+    send_home(others);
 }
 
 /* ---- freezing ---------------------------------------------------------------------------------------------------- */

@@ -260,7 +260,7 @@ static void hand_over(struct wr_domain *from, struct wr_domain *to)
         *at = from->bucket[b]; /* behind those that `to` takes from */
         from->bucket[b] = &wr_kind_none;
         for (struct wr_kind *kind = *at; kind != &wr_kind_none; kind = kind->next)
-            atomic_store_explicit(&kind->owner, &to->owner, memory_order_release);
+            atomic_store_explicit(&kind->owner, &to->owner, memory_order_seq_cst); /* see send_home() in typed.c */
     }
     to->owner.pages += from->owner.pages;
     from->owner.pages = 0;

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: MIT
  * Objects and threads: shared counts, blocks released elsewhere, weak references that race with the last release, what
  * exited threads leave, cycles of shared objects, fork. */
+#include "core/typed.h"
+
 #include "support.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -621,6 +625,103 @@ static void *churn(void *arg WR_UNUSED)
         weir_trim(0);
     }
     return NULL;
+}
+
+/* ---- a block that comes home while home changes ------------------------------------------------------------------ */
+
+static struct {
+    struct node *sent, *kept; /* of one pool, the leaver's */
+    unsigned at;              /* the instruction of the release before which the pool changes hands */
+    atomic_uint step;
+    atomic_int made, leaves, leave, left, check;
+} home;
+
+static void wait_for(atomic_int *flag)
+{
+    while (!atomic_load(flag))
+        sched_yield();
+}
+
+static void *make_and_leave(void *arg)
+{
+    home.sent = weir_share(make(&node_type));
+    home.kept = weir_share(make(&node_type));
+    atomic_store(&home.made, 1);
+    wait_for(&home.leave);
+    return arg;
+}
+
+/** Has what the leaver leaves, from the moment on that the stepped thread says. */
+static void *take_what_is_left(void *arg)
+{
+    wait_for(&home.leaves);
+    atomic_store(&home.leave, 1);
+    pthread_join(*(pthread_t *)arg, NULL);
+    weir_gc_collect(WEIR_GC_FULL);
+    atomic_store(&home.left, 1);
+    wait_for(&home.check);
+    weir_gc_collect(WEIR_GC_FULL); /* takes back what has come home */
+    const struct wr_typed *pool = wr_typed_of(home.kept);
+    must(atomic_load(&pool->remote) == 0, "changed hands before instruction %u of a release: the block is nobody's",
+         home.at);
+    weir_unref(home.kept);
+    return NULL;
+}
+
+/** Lets go of the processor for a while, so that others can do all that they can: they may need a lock that the
+ *  stepped thread holds. */
+static void change_hands(int signal WR_UNUSED, siginfo_t *info WR_UNUSED, void *context WR_UNUSED)
+{
+    if (atomic_fetch_add(&home.step, 1) != home.at)
+        return;
+    atomic_store(&home.leaves, 1);
+    for (unsigned i = 0; i < 200 && !atomic_load(&home.left); i++)
+        usleep(100);
+}
+
+/** Releases an object, and stops before one of the instructions. Tells whether there were so many. */
+static bool release_in_steps(void *object)
+{
+    atomic_store(&home.step, 0);
+#if defined(__x86_64__)
+    __asm__ volatile("pushfq\n\torq $0x100, (%%rsp)\n\tpopfq" ::: "memory", "cc");
+    weir_unref(object);
+    __asm__ volatile("pushfq\n\tandq $~0x100, (%%rsp)\n\tpopfq" ::: "memory", "cc");
+#else
+    (void)object;
+    cr_skip_test("steps by a flag of x86");
+#endif
+    return atomic_load(&home.step) > home.at;
+}
+
+static bool change_hands_at(unsigned at)
+{
+    pthread_t leaver, taker;
+    memset(&home, 0, sizeof home);
+    home.at = at;
+    must(pthread_create(&leaver, NULL, make_and_leave, NULL) == 0, "no thread");
+    must(pthread_create(&taker, NULL, take_what_is_left, &leaver) == 0, "no thread");
+    wait_for(&home.made);
+    bool more = release_in_steps(home.sent);
+    atomic_store(&home.leaves, 1);
+    wait_for(&home.left);
+    atomic_store(&home.check, 1);
+    pthread_join(taker, NULL);
+    return more;
+}
+
+/** A block that one thread releases comes to whoever has its pool by then, whenever that changes hands. */
+Test(object_threads, what_is_released_finds_its_owner_between_any_two_instructions)
+{
+    struct sigaction action = {.sa_sigaction = change_hands, .sa_flags = SA_SIGINFO};
+    unsigned at = 0;
+    if (UNIT_SANITIZED)
+        cr_skip_test("the sanitizer's own code would be stepped through");
+    sigaction(SIGTRAP, &action, NULL);
+    while (change_hands_at(at))
+        at++;
+    must(at > 50, "a release of %u instructions", at);
+    must(alive() == 0, "%lu are alive", alive());
 }
 
 Test(object_threads, fork_beside_collections)
