@@ -1415,9 +1415,35 @@ void wr_heap_tidy(struct wr_heap *heap, bool owner)
 
 void wr_heap_retire(struct wr_heap *heap) { wr_heap_tidy(heap, true); }
 
-/* Where its thread was in the midst of a push or a pop, the list is whole, but the count may be off by one. */
+void wr_heap_cut(struct wr_heap *heap) { heap->cut = true; }
+
+/** Counts the blocks of the heap's pools by their lists. pre: arena lock; no thread runs in the heap. */
+static void recount_pools(struct wr_arena *arena, void *heap)
+{
+    for (unsigned i = 1; i < WR_ARENA_SPANS; i++) {
+        struct wr_span *span = &arena->span[i];
+        bool has = span->kind == WR_SPAN_SMALL && atomic_load_explicit(&span->heap, memory_order_relaxed) == heap;
+        for (unsigned left = has ? (uint16_t)~span->free : 0; left != 0; left &= left - 1) {
+            struct wr_pool *pool = wr_span_pool(span, wr_bits_first(left));
+            unsigned live = wr_pool_class(pool)->blocks;
+            for (void *block = pool->free; block != NULL && live > 0; block = *(void **)block)
+                live--;
+            if (live != pool->live)
+                wr_pool_set_live(pool, live);
+        }
+    }
+}
+
+/* Where its thread was in the midst of a push or a pop, the list is whole, but the count may be off by one: that of a
+ * stash, or that of the one pool into which it was freeing a block for which the stash had no room. */
 void wr_heap_survey(struct wr_heap *heap)
 {
+    if (wr_unlikely(heap->cut)) {
+        heap->cut = false;
+        lock(heap);
+        wr_arena_each(recount_pools, heap);
+        unlock(heap);
+    }
     for (unsigned c = 0; c < wr_geometry.small_classes; c++) {
         struct wr_stash *stash = &heap->stash[c];
         stash->room = stash->most;

@@ -82,6 +82,7 @@ struct wr_heap {
     uint32_t pages;                       /* used */
     uint32_t most_pages;                  /* since the owner last looked at its stashes */
     bool shrunk;                          /* it should look again */
+    bool cut;                             /* its thread was anywhere when a fork left it behind */
     uint32_t small_pools;                 /* pools of small classes in use */
     uint32_t class_pools[WR_SMALL_LIMIT]; /* of each */
     struct {
@@ -284,6 +285,8 @@ void wr_heap_fault_ahead(struct wr_heap *heap);
 void wr_heap_forget_parcels(struct wr_heap *heap);
 /** In a forked child: ends what a thread was about to fault in. */
 void wr_heap_forget_ahead(struct wr_heap *heap);
+/** In a forked child: notes that the heap's thread is gone, which may have been in the midst of a free. */
+void wr_heap_cut(struct wr_heap *heap);
 
 /** Checks every list and span of the heap, and, if the caller owns it, its stashes and every pool that waits; ends the
  *  process if something is wrong. pre: no lock is held. */

@@ -129,6 +129,7 @@ static void abandon_dead(struct wr_heap *heap, void *self)
         return;
     wr_heap_forget_parcels(heap); /* the blocks in them are lost to the child, and no more than those */
     wr_heap_survey(heap);
+    wr_heap_cut(heap);
     push_abandoned(heap);
 }
 

@@ -2,6 +2,7 @@
  * Threads that come and go, blocks that outlive them, frees from anywhere, destructors, signals, and fork in the
  * middle. */
 #include "front/fast.h"
+#include "front/thread.h"
 #include "support.h"
 
 #include <criterion/criterion.h>
@@ -596,6 +597,100 @@ Test(thread, fork_while_threads_allocate)
     for (size_t i = 0; i < THREADS; i++)
         pthread_join(thread[i], NULL);
     free_left(&left);
+}
+
+/* A fork between any two instructions of a free into a pool, by another thread. */
+
+static struct {
+    unsigned at; /* the instruction that the freeing thread stops before */
+    atomic_uint step;
+    atomic_bool stopped, go_on, done;
+} freer;
+
+static void stop_there(int signal WR_UNUSED)
+{
+    if (atomic_fetch_add(&freer.step, 1) != freer.at)
+        return;
+    atomic_store(&freer.stopped, true);
+    for (unsigned i = 0; i < 2000 && !atomic_load(&freer.go_on); i++)
+        usleep(100); /* not for ever: who forks may need a lock that this thread holds */
+}
+
+enum {
+    FREED = 600,
+    FREED_SIZE = 64,
+    STEPS = 120 /* instructions: more than a fast path has; slow ones hold a lock, for which a fork waits */
+};
+
+/** Frees a block when the stash of its class is full. */
+static void *free_in_steps(void *arg)
+{
+    void *block[FREED];
+    for (size_t i = 0; i < FREED; i++)
+        block[i] = weir_malloc(FREED_SIZE);
+    for (size_t i = 0; i < FREED; i++) {
+        if (i == FREED - 100) {
+            atomic_store(&freer.step, 0);
+#if defined(__x86_64__)
+            __asm__ volatile("pushfq\n\torq $0x100, (%%rsp)\n\tpopfq" ::: "memory", "cc");
+            weir_free(block[i]);
+            __asm__ volatile("pushfq\n\tandq $~0x100, (%%rsp)\n\tpopfq" ::: "memory", "cc");
+#else
+            cr_skip_test("steps by a flag of x86");
+#endif
+            atomic_store(&freer.done, atomic_load(&freer.step) <= freer.at);
+            atomic_store(&freer.stopped, true);
+            while (!atomic_load(&freer.go_on))
+                usleep(100);
+        } else {
+            weir_free(block[i]);
+        }
+    }
+    return arg;
+}
+
+/** What the child has of that thread: a heap that a new one takes. */
+static void *use_all(void *arg)
+{
+    static void *block[3 * FREED];
+    for (size_t i = 0; i < WR_COUNT(block); i++)
+        block[i] = filled(FREED_SIZE);
+    must(wr_check_all(), "no heap");
+    for (size_t i = 0; i < WR_COUNT(block); i++)
+        free_filled(block[i], FREED_SIZE);
+    must(wr_check_all(), "no heap");
+    return arg;
+}
+
+static void fork_beside_step(unsigned at)
+{
+    pthread_t thread;
+    int status = 0;
+    freer.at = at;
+    atomic_store(&freer.stopped, false);
+    atomic_store(&freer.go_on, false);
+    must(pthread_create(&thread, NULL, free_in_steps, NULL) == 0, "no thread");
+    while (!atomic_load(&freer.stopped))
+        usleep(10);
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(60);
+        unit_on_thread(use_all, NULL);
+        _exit(0);
+    }
+    must(waitpid(child, &status, 0) == child && status == 0, "before instruction %u: status %#x", at, (unsigned)status);
+    atomic_store(&freer.go_on, true);
+    pthread_join(thread, NULL);
+}
+
+Test(thread, fork_between_any_two_instructions_of_a_free)
+{
+    struct sigaction action = {.sa_handler = stop_there};
+    if (UNIT_SANITIZED)
+        cr_skip_test("the sanitizer's own code would be stepped through");
+    sigaction(SIGTRAP, &action, NULL);
+    for (unsigned at = 0; at < STEPS && !atomic_load(&freer.done); at++)
+        fork_beside_step(at);
 }
 
 static void *fork_there(void *left)
