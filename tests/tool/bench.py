@@ -11,7 +11,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree
 
-from harness import PATIENCE, SOURCE, WEIR, check, environment, finish, free_port, scratch, skip, weir, write
+from harness import BUILD, PATIENCE, SOURCE, WEIR, check, environment, finish, free_port, scratch, skip, weir, write
 
 SUITE = os.path.join(SOURCE, "bench", "suite.json")
 FEW = ["-q", "-n", "1", "--warm-up=0", "--only=glibc,weir"]
@@ -275,6 +275,25 @@ check(
     "the suite of this tree is found by itself, and listed",
     listed.stderr,
 )
+os.makedirs(path("a blank/tool"))
+shutil.copy(WEIR, path("a blank/tool/weir"))
+shutil.copytree(os.path.dirname(SUITE), path("a blank/tool/bench"))
+workload = os.path.join(BUILD, "bench", "tiny")
+if os.path.exists(workload):
+    for name in ("tiny", "handoff"):
+        shutil.copy(workload, path(f"a blank/tool/bench/{name}"))
+    done = subprocess.run(
+        [path("a blank/tool/weir"), "bench", *FEW, "tiny", "python-million", f"--json={path('blank.json')}"],
+        env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=300,
+    )
+    check(
+        done.returncode == 0 and names(read("blank.json")) == ["tiny", "python-million"],
+        "a directory with a blank in its name has workloads and scripts that are found",
+        done.stdout,
+        done.stderr,
+    )
+else:
+    skip("a directory with a blank in its name", "the workloads are not built")
 wanted = {"python-json", "python-sort", "python-rows", "python-regex", "python-ast", "redis", "sqlite3", "gcc", "clang"}
 wanted |= {"ruby", "perl", "lua", "z3", "ghostscript", "rocksdb", "nginx", "git-repack", "xz"}
 check(wanted <= {entry["name"] for entry in entries}, "it has the real programs", wanted - {e["name"] for e in entries})

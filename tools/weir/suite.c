@@ -178,9 +178,10 @@ char *suite_lacks(const struct suite *s, const struct benchmark *b)
     const char *name;
     json_t *package;
     static const char workloads[] = "$BENCH_WORKLOADS/";
-    if (strncmp(b->command, workloads, strlen(workloads)) == 0) {
-        const char *file = b->command + strlen(workloads);
-        int length = (int)strcspn(file, " ");
+    const char *command = b->command + (*b->command == '"');
+    if (strncmp(command, workloads, strlen(workloads)) == 0) {
+        const char *file = command + strlen(workloads);
+        int length = (int)strcspn(file, "\" ");
         char *path = text_format("%s/%.*s", s->workloads != NULL ? s->workloads : "", length, file);
         bool there = s->workloads != NULL && access(path, X_OK) == 0;
         free(path);
