@@ -138,10 +138,17 @@ check(
 )
 done, data = report("printf", "", b"\xff\xfe\xc3\xa4", "\u00e4")
 check(
-    data["command"][2] == "????" and data["command"][3] == "\u00e4",
+    data["command"][2] == "??\u00e4" and data["command"][3] == "\u00e4",
     "arguments that are no UTF-8 do not break the JSON",
     data,
 )
+# Each kind of sequence that is none, between characters of two, three and four bytes.
+good = "\u00e4\u20ac\U0001f600".encode()
+for bad in (b"\x80", b"\xc0\x80", b"\xe0\x80\x80", b"\xed\xa0\x80", b"\xf0\x80\x80\x80", b"\xf4\x90\x80\x80",
+            b"\xf5", b"\xe2\x82", b"\xf0\x9f\x98", b"\xc3"):
+    done, data = report("true", good + bad + good + bad)
+    expected = (good + b"?" * len(bad) + good + b"?" * len(bad)).decode()
+    check(data["command"][1] == expected, f"{bad}: what is UTF-8 beside it stays", data["command"], expected)
 
 # ---- WEIR_REPORT of the user's, and runs within runs
 

@@ -6,17 +6,30 @@
 
 #include <stdlib.h>
 
+/** How many bytes the character at `c` has, 0 where none begins: neither a longer form than need be nor half of a pair
+ *  is one. */
+static size_t character(const unsigned char *c)
+{
+    size_t length = c[0] < 0x80 ? 1 : c[0] < 0xc2 ? 0 : c[0] < 0xe0 ? 2 : c[0] < 0xf0 ? 3 : c[0] < 0xf5 ? 4 : 0;
+    for (size_t i = 1; i < length; i++)
+        if ((c[i] & 0xc0) != 0x80)
+            return 0;
+    bool longer = (c[0] == 0xe0 && c[1] < 0xa0) || (c[0] == 0xf0 && c[1] < 0x90);
+    bool none = (c[0] == 0xed && c[1] >= 0xa0) || (c[0] == 0xf4 && c[1] >= 0x90);
+    return longer || none ? 0 : length;
+}
+
 json_t *json_text(const char *text)
 {
-    json_t *value = json_string(text);
-    if (value != NULL)
-        return value;
-    char *ascii = text_format("%s", text);
-    for (char *c = ascii; *c != '\0'; c++)
-        if ((unsigned char)*c >= 0x80)
+    char *copy = text_format("%s", text);
+    for (char *c = copy; *c != '\0';) {
+        size_t length = character((const unsigned char *)c);
+        if (length == 0)
             *c = '?';
-    value = json_string(ascii);
-    free(ascii);
+        c += length > 0 ? length : 1;
+    }
+    json_t *value = json_string(copy);
+    free(copy);
     return value;
 }
 
