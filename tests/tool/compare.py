@@ -240,6 +240,29 @@ check(
     table,
 )
 check([row[2] for row in table[1:3]] == ["1", "2"] and float(table[1][3]) > 0, "with its figures", table)
+word = "two\nlines, '\\, \t\x1b[2J\x7f1"
+one = compare("-q", "-n", "1", "--only=glibc", f"--json={path('word.json')}", "printf", "%s", word)
+heading = one.stdout.split("\n")[0]
+check(
+    heading == r"printf %s $'two\nlines, \'\\, \t\033[2J\1771'" and one.stdout.split("\n")[1] == "",
+    "an argument with control characters stays on the line of the command",
+    repr(one.stdout),
+)
+if shutil.which("bash"):
+    typed = subprocess.run(["bash", "-c", heading], stdout=subprocess.PIPE).stdout.decode()
+    check(typed == word, "which a shell takes back", repr(typed))
+else:
+    skip("which a shell takes back", "there is no bash")
+with open(path("word.json"), encoding="utf-8") as file:
+    strange = json.load(file)
+strange["results"][0]["command"] = "a\x1b[2Jb\nc"
+strange["results"][0]["notes"] = ["d\x1b[2Je"]
+again = compare("--from", write("strange.json", json.dumps(strange)))
+check(
+    again.stdout.startswith("a [2Jb c\n\n") and "Note: d [2Je." in again.stdout and "\x1b" not in again.stdout,
+    "nor does a file of results write to the terminal what it likes",
+    repr(again.stdout),
+)
 again = compare("--from", files["json"])
 check(again.returncode == 0 and again.stdout == done.stdout, "--from tells the same again", again.stdout, again.stderr)
 for row in whole["results"][0]["allocators"]:

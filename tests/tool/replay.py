@@ -214,6 +214,14 @@ for word in (
     "by lifetime",
 ):
     check(re.search(word, done.stdout) is not None, f"--info has {word}", done.stdout)
+words = os.path.join(scratch.name, "words.trace")
+weir("trace", "-o", words, "printf", "%s", "a b\n\x1b[2J")
+done = weir("replay", "--info", words)
+check(
+    re.search(r"^command +printf %s \$'a b\\n\\033\[2J'$", done.stdout, re.M) is not None,
+    "--info has the command as it can be typed, on one line",
+    repr(done.stdout[:300]),
+)
 found = rows(large)
 check(
     info[large]["calls"] == len(found)

@@ -31,9 +31,32 @@ static bool is_plain(const char *word)
     return *word != '\0' && word[strspn(word, plain)] == '\0';
 }
 
+static bool is_control(char c) { return (unsigned char)c < ' ' || c == 0x7f; }
+
+/** The word as $'...', which has control characters on one line, and none that a terminal would obey. */
+static char *quote_controls(const char *word)
+{
+    char *text = text_format("$'");
+    for (; *word != '\0'; word++) {
+        const char *before = *word == '\'' || *word == '\\' ? "\\" : "";
+        char *longer = *word == '\n'       ? text_format("%s\\n", text)
+                       : *word == '\t'     ? text_format("%s\\t", text)
+                       : is_control(*word) ? text_format("%s\\%03o", text, (unsigned)*word)
+                                           : text_format("%s%s%c", text, before, *word);
+        free(text);
+        text = longer;
+    }
+    char *whole = text_format("%s'", text);
+    free(text);
+    return whole;
+}
+
 /** The word in single quotes; one within becomes '\''. */
 static char *quote(const char *word)
 {
+    for (const char *c = word; *c != '\0'; c++)
+        if (is_control(*c))
+            return quote_controls(word);
     char *text = text_format("'");
     for (; *word != '\0'; word++) {
         char *longer = *word == '\'' ? text_format("%s'\\''", text) : text_format("%s%c", text, *word);

@@ -10,7 +10,8 @@
  *  NULL if it is empty or a quote is not closed. */
 char **shell_words(const char *line);
 
-/** Words as a line that can be typed; the caller frees. */
+/** Words as one line that can be typed, in a shell that knows $'...' where there are control characters; the caller
+ *  frees. */
 char *shell_line(char *const argv[]);
 
 /** The number of "TERM", "SIGTERM" or "15"; 0 if there is none. */

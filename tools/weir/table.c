@@ -131,7 +131,9 @@ static void print_row(const struct result *r, const struct row *row, uint64_t mo
 {
     fprintf(stream, "%-*s", name_width(r), row->allocator);
     if (row->runs == 0) {
-        fprintf(stream, " %s\n", row->problem != NULL ? row->problem : "no run was done");
+        fputc(' ', stream);
+        text_put(row->problem != NULL ? row->problem : "no run was done", stream);
+        fputc('\n', stream);
         return;
     }
     for (size_t i = 0; i < TOOL_COUNT(column); i++) {
@@ -161,6 +163,29 @@ static void print_legend(const struct result *r, FILE *stream)
                 STATS_ROUNDS_LEAST);
 }
 
+/** What went wrong, and what there is to say. */
+static void print_remarks(const struct result *r, FILE *stream)
+{
+    struct strings line = {0};
+    for (size_t i = 0; i < r->rows; i++) {
+        if (r->row[i].problem != NULL && r->row[i].runs > 0)
+            strings_add(&line, "%s: after %zu rounds %s", r->row[i].allocator, r->row[i].runs, r->row[i].problem);
+        if (r->row[i].differs != NULL)
+            strings_add(&line, "%s: %s", r->row[i].allocator, r->row[i].differs);
+    }
+    for (size_t i = 0; i < r->notes.count; i++)
+        strings_add(&line, "Note: %s.", r->notes.item[i]);
+    if (r->absent.count > 0)
+        strings_add(&line, "Not on this machine: %s.", strings_join(&r->absent));
+    if (r->partial)
+        strings_add(&line, "INTERRUPTED: of %u rounds only what was done is here.", r->rounds);
+    for (size_t i = 0; i < line.count; i++) {
+        text_put(line.item[i], stream);
+        fputc('\n', stream);
+    }
+    strings_free(&line);
+}
+
 void table_print(const struct result *r, FILE *stream)
 {
     struct style style = style_of(stream);
@@ -168,23 +193,15 @@ void table_print(const struct result *r, FILE *stream)
     for (size_t i = 0; i < r->rows; i++)
         for (size_t k = 0; k < r->row[i].points; k++)
             most = r->row[i].curve[k].resident > most ? r->row[i].curve[k].resident : most;
-    fprintf(stream, "%s%s%s\n\n", r->name, *r->name != '\0' ? ": " : "", r->command);
+    text_put(r->name, stream);
+    fputs(*r->name != '\0' ? ": " : "", stream);
+    text_put(r->command, stream);
+    fputs("\n\n", stream);
     print_heading(r, stream);
     for (size_t i = 0; i < r->rows; i++)
         print_row(r, &r->row[i], most, style, stream);
     print_legend(r, stream);
-    for (size_t i = 0; i < r->rows; i++) {
-        if (r->row[i].problem != NULL && r->row[i].runs > 0)
-            fprintf(stream, "%s: after %zu rounds %s\n", r->row[i].allocator, r->row[i].runs, r->row[i].problem);
-        if (r->row[i].differs != NULL)
-            fprintf(stream, "%s: %s\n", r->row[i].allocator, r->row[i].differs);
-    }
-    for (size_t i = 0; i < r->notes.count; i++)
-        fprintf(stream, "Note: %s.\n", r->notes.item[i]);
-    if (r->absent.count > 0)
-        fprintf(stream, "Not on this machine: %s.\n", strings_join(&r->absent));
-    if (r->partial)
-        fprintf(stream, "INTERRUPTED: of %u rounds only what was done is here.\n", r->rounds);
+    print_remarks(r, stream);
 }
 
 void table_means(const struct results *list, FILE *stream)

@@ -154,6 +154,12 @@ const char *text_bytes(uint64_t bytes)
     return text;
 }
 
+void text_put(const char *text, FILE *stream)
+{
+    for (; *text != '\0'; text++)
+        fputc((unsigned char)*text < ' ' || *text == 0x7f ? ' ' : *text, stream);
+}
+
 static unsigned least(unsigned a, unsigned b) { return a < b ? a : b; }
 
 unsigned text_distance(const char *a, const char *b)

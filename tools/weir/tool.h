@@ -69,6 +69,9 @@ char *text_format(const char *format, ...) TOOL_PRINTF(1, 2);
 /** Bytes for people, "812 KiB" or "1.4 GiB", in a buffer that four calls in a row may use. */
 const char *text_bytes(uint64_t bytes);
 
+/** Writes `text` with blanks for control characters: a line stays one, and no terminal does what a file says. */
+void text_put(const char *text, FILE *stream);
+
 /** How many letters must be added, dropped, changed or swapped to make one of the other. */
 unsigned text_distance(const char *a, const char *b);
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "json.h"
+#include "shell.h"
 #include "tracefile.h"
 
 enum {
@@ -92,14 +93,26 @@ static const char *about_text(const struct info *i, const char *key)
     return text != NULL ? text : "unknown";
 }
 
+/** "program      /bin/ls\n". */
+static void print_about(const char *name, const char *text)
+{
+    printf("%-13s", name);
+    text_put(text, stdout);
+    printf("\n");
+}
+
+/** As it can be typed. */
 static void print_command(const struct info *i)
 {
     size_t n;
     json_t *word;
-    printf("command      ");
+    struct strings words = {0};
     json_array_foreach(json_object_get(i->about, "command"), n, word)
-        printf("%s%s", n > 0 ? " " : "", json_string_value(word) != NULL ? json_string_value(word) : "?");
-    printf("\n");
+        strings_add(&words, "%s", json_string_value(word) != NULL ? json_string_value(word) : "?");
+    char *line = words.count > 0 ? shell_line(words.item) : text_format("%s", "");
+    print_about("command", line);
+    free(line);
+    strings_free(&words);
 }
 
 static void print_shares(const char *title, const struct share *share, bool bytes)
@@ -133,9 +146,11 @@ static void print_text(const struct info *i, const char *path)
 {
     const struct trace_sum *s = &i->sum;
     printf("trace        %s%s\n", path, s->whole ? "" : " (cut off)");
-    printf("program      %s\n", about_text(i, "program"));
+    print_about("program", about_text(i, "program"));
     print_command(i);
-    printf("recorded     %s, on %s\n", about_text(i, "date"), about_text(i, "allocator"));
+    char *recorded = text_format("%s, on %s", about_text(i, "date"), about_text(i, "allocator"));
+    print_about("recorded", recorded);
+    free(recorded);
     printf("calls        %" PRIu64 " in %.3f s; %" PRIu64 " gave no block\n", s->calls, (double)s->time * 1e-6,
            s->refused);
     printf("threads      %u; %" PRIu64 " blocks freed by another than their maker\n", s->threads, i->handed);
