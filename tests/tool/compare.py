@@ -470,6 +470,33 @@ done = compare(
     write("hangs", "#!/bin/sh\ncase $LD_PRELOAD in *weir*) sleep 60;; esac"),
 )
 check(done.returncode == 1 and re.search("^weir +not done after 3 s", done.stdout, re.M), "--timeout", done.stdout)
+
+# A program that stops: in the run to warm up, which is traced, and in one that counts.
+for flag in ("--warm-up=1", "--warm-up=0"):
+    done = compare("-q", "-n", "1", flag, "--only=glibc,weir", "sh", "-c", "kill -STOP $$; exit 0", timeout=PATIENCE)
+    check(
+        done.returncode == 1
+        and len(re.findall("^(?:glibc|weir) +stopped by SIGSTOP and not continued within 5 s$", done.stdout, re.M))
+        == 2,
+        f"{flag}: a program that stops itself is ended, and its rows say so",
+        done.returncode,
+        done.stdout,
+    )
+stops = "".join(f"(sleep 0.3; kill -CONT $$) & kill -{name} $$; " for name in ("STOP", "TSTP"))
+done, result = compare_json("-n", "2", "--only=glibc,weir", "sh", "-c", f"{stops} wait; echo fine")
+check(
+    done.returncode == 0
+    and all(len(row["runs"]) == 2 and row["runs"][0]["wall_seconds"] > 0.5 for row in result["allocators"]),
+    "one that somebody has go on is not",
+    result,
+)
+done = compare("-q", "-n", "1", "--only=glibc", "sh", "-c", "echo 'Password: ' >&2; kill -TTIN 0")
+check(
+    done.returncode == 1
+    and "stopped by SIGTTIN and not continued within 5 s: it asks for the terminal; it said: Password:" in done.stdout,
+    "one that reads from the terminal: said",
+    done.stdout,
+)
 static = compile_c("static", "int main(void) { return 0; }", "-static")
 if static:
     done = compare("-q", "-n", "1", *OTHERS, static)

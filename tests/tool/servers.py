@@ -7,7 +7,7 @@ import re
 import socket
 import sys
 
-from harness import check, finish, free_port, scratch, weir, write
+from harness import PATIENCE, check, finish, free_port, scratch, weir, write
 
 MIB = 1 << 20
 
@@ -114,6 +114,13 @@ check(
     "a load that fails",
     done.stdout,
 )
+for start, load, said in (
+    ("kill -STOP $$; sleep 60", "sleep 60", "the server was stopped by SIGSTOP and not continued within 5 s"),
+    ("sleep 60", "kill -STOP $$; sleep 60", "the load was stopped by SIGSTOP and not continued within 5 s"),
+):
+    done = weir("compare", "-q", "-n", "1", "--only=glibc", f"--start={start}", f"--load={load}", "--ready=0.1s",
+                timeout=PATIENCE)
+    check(done.returncode == 1 and said in done.stdout, f"{said[:22]}", done.stdout, done.stderr)
 done = weir("compare", "-q", "-n", "1", "--only=glibc", "--start=false", "--load=true", "--ready=5s")
 check(
     done.returncode == 1 and "the server did not stay: exit status 1" in done.stdout,

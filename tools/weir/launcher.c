@@ -75,7 +75,20 @@ static void look_at_end(const struct orders *o, struct launched_message *m)
     fclose(file);
 }
 
-/** Lets a traced program go on after any stop but its last. */
+static bool stops(int number)
+{
+    return number == SIGSTOP || number == SIGTSTP || number == SIGTTIN || number == SIGTTOU;
+}
+
+/** Tells that the program has stopped, by signal `number`, or, 0, that it goes on. */
+static void tell_stop(const struct orders *o, const struct launched_message *m, int number)
+{
+    struct launched_message stop = {.pid = m->pid, .time = relay_now(), .status = number};
+    stop.what = number != 0 ? LAUNCHED_STOPPED : LAUNCHED_GOES_ON;
+    tell(o, &stop);
+}
+
+/** Lets a traced program go on after any stop but its last, and those that it would be in if it were not traced. */
 static void follow(const struct orders *o, struct launched_message *m)
 {
     int event = m->status >> 16, number = WSTOPSIG(m->status);
@@ -84,28 +97,37 @@ static void follow(const struct orders *o, struct launched_message *m)
         ptrace(PTRACE_CONT, m->pid, 0, 0);
     } else if (event != PTRACE_EVENT_STOP) {
         ptrace(PTRACE_CONT, m->pid, 0, (long)number);
-    } else if (number == SIGSTOP || number == SIGTSTP || number == SIGTTIN || number == SIGTTOU) {
+    } else if (stops(number)) {
+        tell_stop(o, m, number);
         ptrace(PTRACE_LISTEN, m->pid, 0, 0);
     } else {
+        tell_stop(o, m, 0);
         ptrace(PTRACE_CONT, m->pid, 0, 0);
     }
 }
 
-static void wait_for(const struct orders *o, struct launched_message *m)
+static void wait_for(const struct orders *o, struct launched_message *m, bool traced)
 {
     for (;;) {
-        pid_t pid = wait4(m->pid, &m->status, __WALL, &m->usage);
+        int stops_too = traced ? 0 : WUNTRACED | WCONTINUED;
+        pid_t pid = wait4(m->pid, &m->status, __WALL | stops_too, &m->usage);
         if (pid < 0 && errno != EINTR)
             _exit(TOOL_FAILED);
-        if (pid == m->pid && WIFSTOPPED(m->status))
+        if (pid != m->pid)
+            continue;
+        if (WIFSTOPPED(m->status) && traced)
             follow(o, m);
-        else if (pid == m->pid)
+        else if (WIFSTOPPED(m->status))
+            tell_stop(o, m, WSTOPSIG(m->status));
+        else if (WIFCONTINUED(m->status))
+            tell_stop(o, m, 0);
+        else
             return;
     }
 }
 
-/** Starts the program and tells so. @return whether it runs. */
-static bool start(const struct orders *o, struct launched_message *m)
+/** Starts the program and tells so; *traced: whether it is traced. @return whether it runs. */
+static bool start(const struct orders *o, struct launched_message *m, bool *traced)
 {
     int go[2], error[2];
     if (pipe2(go, O_CLOEXEC) != 0 || pipe2(error, O_CLOEXEC) != 0)
@@ -116,8 +138,8 @@ static bool start(const struct orders *o, struct launched_message *m)
     if (m->pid == 0)
         become(o, go[0], error[1]);
     close(error[1]);
-    if (*o->library != '\0') /* where that is refused, what was seen while it ran has to do */
-        ptrace(PTRACE_SEIZE, m->pid, 0, PTRACE_O_TRACEEXIT);
+    /* Where that is refused, what was seen while it ran has to do. */
+    *traced = *o->library != '\0' && ptrace(PTRACE_SEIZE, m->pid, 0, PTRACE_O_TRACEEXIT) == 0;
     m->time = relay_now();
     if (write(go[1], "", 1) != 1)
         _exit(TOOL_FAILED);
@@ -140,8 +162,9 @@ int launcher_main(int argc, char **argv)
         tool_die("%s lacks a program", LAUNCHER_COMMAND);
     o.path = rest[0];
     o.argv = rest + 1;
-    if (start(&o, &m)) {
-        wait_for(&o, &m);
+    bool traced;
+    if (start(&o, &m, &traced)) {
+        wait_for(&o, &m, traced);
         m.time = relay_now();
         m.what = LAUNCHED_ENDED;
         tell(&o, &m);

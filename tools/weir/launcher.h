@@ -16,14 +16,14 @@
  *  ends, or "" not to trace it; then NAME=VALUE for its environment (NAME= removes NAME), "--", the file, its argv. */
 #define LAUNCHER_COMMAND "launcher-of-compare"
 
-enum launched { LAUNCHED_NOT, LAUNCHED_RUNS, LAUNCHED_ENDED };
+enum launched { LAUNCHED_NOT, LAUNCHED_RUNS, LAUNCHED_STOPPED, LAUNCHED_GOES_ON, LAUNCHED_ENDED };
 
 struct launched_message {
     enum launched what;
     int error;           /* of LAUNCHED_NOT: why, an errno */
     pid_t pid;           /* the program's */
-    double time;         /* on the monotonic clock: of its start, or its end */
-    int status;          /* of wait(2) */
+    double time;         /* on the monotonic clock: of what the message is about */
+    int status;          /* of wait(2); of LAUNCHED_STOPPED: the signal that stopped it */
     struct rusage usage; /* of the program and the children that it waited for */
     enum mapped mapped;  /* at its end; unknown where it was not traced */
     uint64_t resident;   /* bytes at its end, exactly; 0 where it was not traced */

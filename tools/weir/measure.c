@@ -100,7 +100,12 @@ static bool hear(struct process *p)
         p->running = false;
         return false;
     }
-    p->last = m;
+    if (m.what == LAUNCHED_STOPPED || m.what == LAUNCHED_GOES_ON) {
+        p->stopped = m.status;
+        p->stopped_since = m.time;
+    } else {
+        p->last = m;
+    }
     return true;
 }
 
@@ -151,6 +156,15 @@ static void end(struct process *p)
         sampler_end(&p->sampler, p->end);
 }
 
+const double process_stop_patience = 5;
+
+static double stuck_from(const struct process *p) { return p->stopped_since + process_stop_patience; }
+
+bool process_is_stuck(const struct process *p)
+{
+    return p->running && p->stopped != 0 && relay_now() >= stuck_from(p);
+}
+
 /** One wait, no longer than until the next look is due. @return whether to go on. */
 static bool turn(struct process **list, size_t count, double until)
 {
@@ -158,8 +172,10 @@ static bool turn(struct process **list, size_t count, double until)
     double now = relay_now(), wait = until - now;
     for (size_t i = 0; i < count; i++) {
         fd[i] = (struct pollfd){.fd = list[i]->fd, .events = POLLIN};
-        if (!list[i]->running)
+        if (!list[i]->running || process_is_stuck(list[i]))
             return false;
+        if (list[i]->stopped != 0 && stuck_from(list[i]) - now < wait)
+            wait = stuck_from(list[i]) - now;
         if (!list[i]->sampled)
             continue;
         double due = sampler_look(&list[i]->sampler, now);
@@ -172,10 +188,8 @@ static bool turn(struct process **list, size_t count, double until)
     ppoll(fd, (nfds_t)count, &t, &mask);
     bool all = true;
     for (size_t i = 0; i < count; i++) {
-        if (fd[i].revents != 0) {
-            hear(list[i]);
+        if (fd[i].revents != 0 && (!hear(list[i]) || list[i]->last.what == LAUNCHED_ENDED))
             end(list[i]);
-        }
         all = all && list[i]->running;
     }
     return all;

@@ -26,7 +26,9 @@ struct process {
     int fd; /* the launcher's messages; -1 once it has ended */
     pid_t launcher, pid;
     bool running;
-    double start, end;            /* on the monotonic clock */
+    int stopped;                  /* the signal that has stopped it, 0: it goes on; */
+    double stopped_since;         /* and when that was, on the monotonic clock, as are: */
+    double start, end;
     struct launched_message last; /* LAUNCHED_NOT: it never ran */
     struct sampler sampler;
     bool sampled;
@@ -42,9 +44,16 @@ void measure_stop(void);
 /** Starts j. @return 0, or an errno with nothing left running. */
 int process_start(struct process *p, const struct job *j);
 
-/** Waits until one of the processes ends, a signal comes, or `until` (monotonic clock) is reached, and samples them
- *  meanwhile. `other` may be NULL. */
+/** Waits until one of the processes ends or is stuck, a signal comes, or `until` (monotonic clock) is reached, and
+ *  samples them meanwhile. `other` may be NULL. */
 void process_wait(struct process *p, struct process *other, double until);
+
+/** How long a process may be stopped before it counts as stuck, seconds. */
+extern const double process_stop_patience;
+
+/** Whether it has stopped, and nobody has had it go on for that long. It would stay so for ever: whoever would do that
+ *  in a shell cannot here. */
+bool process_is_stuck(const struct process *p);
 
 /** Ends what is left of it and its group, by SIGKILL, and frees all but what struct process itself holds. */
 void process_finish(struct process *p);

@@ -115,13 +115,24 @@ static bool start(struct trial *t, struct process *p, const struct job *job)
 
 static double deadline(const struct subject *s) { return relay_now() + (s->timeout > 0 ? s->timeout : for_ever); }
 
+/** Sets the trial's problem, if there is none and p is stuck. */
+static void note_stuck(struct trial *t, const char *what, const struct process *p)
+{
+    if (t->problem != NULL || !process_is_stuck(p) || measure_interrupted() != 0)
+        return;
+    bool terminal = p->stopped == SIGTTIN || p->stopped == SIGTTOU;
+    t->problem = text_format("%sstopped by SIG%s and not continued within %g s%s", what, sigabbrev_np(p->stopped),
+                             process_stop_patience, terminal ? ": it asks for the terminal" : "");
+}
+
 static void run_program(struct trial *t, const struct subject *s, struct job *job)
 {
     struct process p;
     if (!start(t, &p, job))
         return;
     process_wait(&p, NULL, deadline(s));
-    if (p.running && measure_interrupted() == 0)
+    note_stuck(t, "", &p);
+    if (t->problem == NULL && p.running && measure_interrupted() == 0)
         t->problem = text_format("not done after %g s", s->timeout);
     process_finish(&p);
     take_figures(t, &p, p.end - p.start);
@@ -145,15 +156,16 @@ static bool answers(unsigned port)
 static void await_ready(struct trial *t, const struct subject *s, struct process *server)
 {
     double end = relay_now() + (s->port != 0 ? ready_patience : s->ready);
-    while (server->running && relay_now() < end && measure_interrupted() == 0) {
+    while (server->running && !process_is_stuck(server) && relay_now() < end && measure_interrupted() == 0) {
         if (s->port != 0 && answers(s->port))
             return;
         double next = relay_now() + ready_step;
         process_wait(server, NULL, next < end ? next : end);
     }
+    note_stuck(t, "the server was ", server);
     if (!server->running)
         t->problem = text_format("the server did not stay: ");
-    else if (s->port != 0 && measure_interrupted() == 0)
+    else if (t->problem == NULL && s->port != 0 && measure_interrupted() == 0)
         t->problem = text_format("the server did not answer on port %u within %g s", s->port, ready_patience);
 }
 
@@ -178,9 +190,11 @@ static double run_load(struct trial *t, const struct subject *s, struct process 
     if (!started)
         return 0;
     process_wait(server, &load, deadline(s));
+    note_stuck(t, "the server was ", server);
+    note_stuck(t, "the load was ", &load);
     if (!server->running)
         t->problem = text_format("the server ended under its load: ");
-    else if (load.running && measure_interrupted() == 0)
+    else if (t->problem == NULL && load.running && measure_interrupted() == 0)
         t->problem = text_format("the load was not done after %g s", s->timeout);
     process_finish(&load);
     if (t->problem == NULL && load.last.status != 0 && measure_interrupted() == 0) {
@@ -199,6 +213,7 @@ static void stop_server(struct trial *t, const struct subject *s, struct process
     if (server->running)
         kill(server->pid, s->stop);
     process_wait(server, NULL, relay_now() + end_patience);
+    note_stuck(t, "the server was ", server);
     if (server->running && t->problem == NULL && measure_interrupted() == 0)
         t->problem = text_format("the server was still there %g s after its signal", end_patience);
     process_finish(server);
