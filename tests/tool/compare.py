@@ -519,7 +519,36 @@ def running(command):
 asleep = f"sleep {1000 + os.getpid()}.5"
 many = write("many", f"#!/bin/sh\n({asleep} >/dev/null &)\n:\n")
 done = compare("-q", "-n", "1", "--only=glibc", many)
-check(done.returncode == 0 and eventually(lambda: not running(asleep)), "what a program leaves behind is ended")
+check(done.returncode == 0 and not running(asleep), "what a program leaves behind is ended")
+check(
+    "processes were left behind, sleep for one, and were ended after each run" in done.stdout,
+    "and a note names it",
+    done.stdout,
+)
+# Daemons: out of the group and the session, with or without a parent that goes; they may tidy up, or refuse.
+tidies = f"trap 'echo bye >>{path('tidied')}; exit' TERM; while :; do sleep 0.05; done"
+refuses = f"trap '' TERM; {asleep}; {asleep}"
+for name, daemon in (("setsid", asleep), ("tidies", tidies), ("refuses", refuses)):
+    script = write(f"daemon-{name}", f"#!/bin/sh\n{daemon}\n")
+    starts = write(f"starts-{name}", f"#!/bin/sh\nsetsid {script} </dev/null >/dev/null 2>&1 &\n"
+                   f"(setsid {script} </dev/null >/dev/null 2>&1 &)\nsleep 0.2\n")
+    done = compare("-q", "-n", "1", "--warm-up=0", "--only=glibc", starts)
+    check(
+        done.returncode == 0
+        and not running(asleep)
+        and subprocess.run(["pgrep", "-f", script], stdout=subprocess.DEVNULL).returncode != 0
+        and "processes were left behind" in done.stdout,
+        f"daemons are ended: {name}",
+        done.stdout,
+        done.stderr,
+    )
+check(os.path.getsize(path("tidied")) == 8, "by SIGTERM first", os.path.getsize(path("tidied")))
+brief = "import os, time\nif os.fork() == 0:\n    os.setsid(); time.sleep(0.02)\n"
+done = compare("-q", "-n", "2", "--only=glibc", sys.executable, "-c", brief)
+check(done.returncode == 0 and "left behind" not in done.stdout, "one that ends by itself is not named", done.stdout)
+done = compare("-q", "-n", "1", "--warm-up=0", "--only=glibc", "--timeout=1", write("hangs", f"#!/bin/sh\n"
+               f"setsid {asleep} &\n{asleep}\n"))
+check("not done after 1 s" in done.stdout and not running(asleep), "nor is anything left after --timeout", done.stdout)
 done = compare("-q", "-n", "1", "--only=glibc", f"--input={path('differs')}", "grep", "-c", "one")
 check(done.returncode == 0 and "fails" not in done.stdout, "--input is the standard input", done.stdout)
 done = compare("-q", "-n", "2", "--warm-up=1", "--only=glibc,weir", f"--prepare=echo >>{path('prepared')}", "true")

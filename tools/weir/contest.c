@@ -30,6 +30,7 @@ struct match {
     struct trial reference; /* the first run of the first allocator */
     bool have_reference;
     bool unsteady, unsteady_err; /* the reference's own output, or errors, differed from those of its first run */
+    char left[16];               /* the name of a process that a run left behind */
     unsigned done;
 };
 
@@ -107,6 +108,8 @@ static void take(struct match *m, size_t index, struct trial *t, unsigned round)
     struct entrant *e = &m->entrant[index];
     if (t->mapped == MAPPED_YES || e->mapped == MAPPED_UNKNOWN)
         e->mapped = t->mapped;
+    if (*m->left == '\0')
+        memcpy(m->left, t->left, sizeof m->left);
     row->problem = judge_ending(m, t);
     if (row->problem != NULL)
         return;
@@ -254,6 +257,13 @@ static void note_ending(struct match *m)
     free(ending);
 }
 
+static void note_left(struct match *m)
+{
+    if (*m->left != '\0')
+        strings_add(&m->result->notes, "processes were left behind, %s for one, and were ended after each run",
+                    m->left);
+}
+
 static char *utc_now(void)
 {
     char text[32];
@@ -307,6 +317,7 @@ struct result *contest_run(const struct contest *c, const char *name)
     note_mapped(&m);
     note_output(&m);
     note_ending(&m);
+    note_left(&m);
     for (size_t i = 0; i < m.result->rows; i++)
         choose_curve(&m.result->row[i], &m.entrant[i]);
     if (m.have_reference)

@@ -10,9 +10,14 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "relay.h"
+
+/* How long what the program left behind may take to end by itself, as helpers do that see their pipe closed; after
+ * SIGTERM; and after SIGKILL. Seconds. */
+static const double by_itself = 0.1, by_request = 1, by_force = 1;
 
 struct orders {
     int out;
@@ -109,21 +114,85 @@ static void follow(const struct orders *o, struct launched_message *m)
 static void wait_for(const struct orders *o, struct launched_message *m, bool traced)
 {
     for (;;) {
-        int stops_too = traced ? 0 : WUNTRACED | WCONTINUED;
-        pid_t pid = wait4(m->pid, &m->status, __WALL | stops_too, &m->usage);
+        int status, stops_too = traced ? 0 : WUNTRACED | WCONTINUED;
+        struct rusage usage;
+        pid_t pid = wait4(-1, &status, __WALL | stops_too, &usage);
         if (pid < 0 && errno != EINTR)
             _exit(TOOL_FAILED);
-        if (pid != m->pid)
+        if (pid != m->pid) /* what it left behind has ended */
             continue;
-        if (WIFSTOPPED(m->status) && traced)
+        m->status = status;
+        m->usage = usage;
+        if (WIFSTOPPED(status) && traced)
             follow(o, m);
-        else if (WIFSTOPPED(m->status))
-            tell_stop(o, m, WSTOPSIG(m->status));
-        else if (WIFCONTINUED(m->status))
+        else if (WIFSTOPPED(status))
+            tell_stop(o, m, WSTOPSIG(status));
+        else if (WIFCONTINUED(status))
             tell_stop(o, m, 0);
         else
             return;
     }
+}
+
+/* ---- what the program leaves behind ----------------------------------------------------------------------------- */
+
+/** Sends `number` to all children; 0 sends nothing. @return one of them, 0 if there is none. */
+static pid_t signal_children(int number)
+{
+    char path[64];
+    int child, last = 0;
+    snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
+    FILE *file = fopen(path, "re");
+    while (file != NULL && fscanf(file, "%d", &child) == 1) {
+        last = child;
+        kill(child, number);
+    }
+    if (file != NULL)
+        fclose(file);
+    return last;
+}
+
+/** Takes what ends. @return whether there is nothing more within `seconds`. */
+static bool all_gone(double seconds)
+{
+    double end = relay_now() + seconds;
+    for (;;) {
+        pid_t pid = waitpid(-1, NULL, __WALL | WNOHANG);
+        if (pid < 0)
+            return errno == ECHILD;
+        if (pid == 0 && relay_now() >= end)
+            return false;
+        if (pid == 0)
+            nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+    }
+}
+
+static void tell_left(const struct orders *o, pid_t pid)
+{
+    char path[48];
+    struct launched_message m = {.what = LAUNCHED_LEFT, .pid = pid, .time = relay_now()};
+    snprintf(path, sizeof path, "/proc/%d/comm", (int)pid);
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return;
+    if (fgets(m.name, sizeof m.name, file) != NULL)
+        m.name[strcspn(m.name, "\n")] = '\0';
+    fclose(file);
+    tell(o, &m);
+}
+
+/** Ends it: the next run must have the machine, its files and ports for itself. A daemon gets the chance to tidy up. */
+static void end_left(const struct orders *o)
+{
+    if (all_gone(by_itself))
+        return;
+    tell_left(o, signal_children(SIGTERM));
+    if (all_gone(by_request))
+        return;
+    double end = relay_now() + by_force;
+    do /* each time children of those that ended */
+        signal_children(SIGKILL);
+    while (!all_gone(0.01) && relay_now() < end);
 }
 
 /** Starts the program and tells so; *traced: whether it is traced. @return whether it runs. */
@@ -156,6 +225,7 @@ int launcher_main(int argc, char **argv)
     if (o.out < 3)
         tool_die("%s is for the tool's own use; see `weir help compare`", LAUNCHER_COMMAND);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
     fcntl(o.out, F_SETFD, FD_CLOEXEC);
     char **rest = change_environment(argv + 3);
     if (rest[0] == NULL || rest[1] == NULL)
@@ -168,6 +238,7 @@ int launcher_main(int argc, char **argv)
         m.time = relay_now();
         m.what = LAUNCHED_ENDED;
         tell(&o, &m);
+        end_left(&o);
     }
     return 0;
 }

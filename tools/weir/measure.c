@@ -14,6 +14,9 @@
 
 #include "relay.h"
 
+/* How long the launcher may take to end what a program left behind; seconds. */
+static const double launcher_patience = 10;
+
 /* ---- signals ---------------------------------------------------------------------------------------------------- */
 
 static const int interrupting[] = {SIGINT, SIGTERM, SIGHUP};
@@ -202,11 +205,31 @@ void process_wait(struct process *p, struct process *other, double until)
         ;
 }
 
+/** Until the launcher has ended what the program left behind, and is gone; or for as long as that may take. */
+static void await_launcher(struct process *p)
+{
+    double end = relay_now() + launcher_patience;
+    struct launched_message m;
+    for (double left; (left = end - relay_now()) > 0;) {
+        struct pollfd fd = {.fd = p->fd, .events = POLLIN};
+        if (poll(&fd, 1, (int)(left * 1000) + 1) <= 0)
+            continue;
+        ssize_t n = read(p->fd, &m, sizeof m);
+        if (n == (ssize_t)sizeof m && m.what == LAUNCHED_LEFT)
+            memcpy(p->left, m.name, sizeof p->left);
+        else if (n == 0 || (n < 0 && errno != EINTR))
+            return;
+    }
+}
+
 void process_finish(struct process *p)
 {
+    if (p->running) {
+        kill(-p->pid, SIGKILL);
+        kill(p->pid, SIGKILL); /* it may have left its group */
+    }
     if (p->launcher > 0) {
-        if (p->pid > 0)
-            kill(-p->pid, SIGKILL);
+        await_launcher(p);
         kill(p->launcher, SIGKILL);
         while (waitpid(p->launcher, NULL, 0) < 0 && errno == EINTR)
             ;

@@ -30,6 +30,7 @@ struct process {
     double stopped_since;         /* and when that was, on the monotonic clock, as are: */
     double start, end;
     struct launched_message last; /* LAUNCHED_NOT: it never ran */
+    char left[16];                /* after process_finish(): the name of one that it left behind, "" if it left none */
     struct sampler sampler;
     bool sampled;
 };
@@ -55,7 +56,7 @@ extern const double process_stop_patience;
  *  in a shell cannot here. */
 bool process_is_stuck(const struct process *p);
 
-/** Ends what is left of it and its group, by SIGKILL, and frees all but what struct process itself holds. */
+/** Ends it by SIGKILL if it runs, and what it left behind, and frees all but what struct process itself holds. */
 void process_finish(struct process *p);
 
 #endif

@@ -82,6 +82,7 @@ static void take_figures(struct trial *t, struct process *p, double wall)
     t->points = sample_thin(p->sampler.sample, p->sampler.count, CURVE_MOST);
     t->curve = p->sampler.sample;
     p->sampler.sample = NULL;
+    memcpy(t->left, p->left, sizeof t->left);
     if (p->last.what != LAUNCHED_ENDED && t->problem == NULL)
         t->problem = text_format("lost: its end could not be seen");
 }

@@ -38,6 +38,7 @@ struct trial {
     enum mapped mapped;   /* the library */
     struct sample *curve; /* its resident size */
     size_t points;
+    char left[16]; /* the name of a process that the program left behind; "" if there was none */
 };
 
 /** Finds s->argv[0] and sets what follows from it. @return 0, or after a complaint the tool's exit status. */
