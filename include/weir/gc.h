@@ -205,6 +205,7 @@ WEIR_API unsigned weir_gc_get_debug(void);
  *  outside. Of one that belongs to another thread nothing is written.
  *  @param most nodes to write, 0 for 1,000, of a path those next to `object` first; what is left out is counted in a
  *  note.
+ *  No point of cancellation: a thread that is cancelled meanwhile goes on until it is written.
  *  @return objects written; -EINVAL if `object` is none; -EBUSY, -ENOMEM, or the -errno of the write. */
 WEIR_API long weir_gc_dump(int fd, const void *object, size_t most);
 

@@ -129,18 +129,19 @@ void wr_text_add_json(struct wr_text *text, const char *string)
     }
 }
 
-void wr_text_write(const struct wr_text *text, int fd)
+int wr_text_write(const struct wr_text *text, int fd)
 {
-    int saved = errno;
-    for (size_t done = 0; done < text->len;) {
-        /* Not write(): a thread that is cancelled would end there, in the midst of malloc or free. */
+    int saved = errno, error = 0;
+    for (size_t done = 0; done < text->len && error == 0;) {
+        /* Not write(): a thread that is cancelled would end there, in the midst of malloc, free or a walk. */
         ssize_t n = syscall(SYS_write, fd, text->buf + done, text->len - done);
         if (n > 0)
             done += (size_t)n;
         else if (n == 0 || errno != EINTR)
-            break;
+            error = n == 0 ? EIO : errno;
     }
     errno = saved;
+    return error;
 }
 
 void wr_message(const char *format, ...)

@@ -28,8 +28,8 @@ void wr_text_add_bytes(struct wr_text *text, uint64_t bytes);
 /** Appends as the inside of a JSON string. */
 void wr_text_add_json(struct wr_text *text, const char *string);
 
-/** Writes all of text to fd, over interruptions and short writes; errors are ignored, there is nobody to tell. */
-void wr_text_write(const struct wr_text *text, int fd);
+/** Writes all of text to fd, over interruptions and short writes. No point of cancellation. @return 0, or an errno. */
+int wr_text_write(const struct wr_text *text, int fd);
 
 /** One line "weir: PID: …" on standard error, in one write. */
 void wr_message(const char *format, ...) WR_PRINTF(1, 2);

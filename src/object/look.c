@@ -254,13 +254,8 @@ struct out {
 
 static void flush(struct out *out)
 {
-    for (size_t done = 0; done < out->length && out->failed == 0;) {
-        ssize_t n = write(out->fd, out->buf + done, out->length - done);
-        if (n > 0)
-            done += (size_t)n;
-        else if (n < 0 && errno != EINTR)
-            out->failed = errno;
-    }
+    if (out->failed == 0)
+        out->failed = wr_text_write(&(struct wr_text){.buf = out->buf, .len = out->length}, out->fd);
     out->length = 0;
 }
 

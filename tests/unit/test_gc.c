@@ -1519,6 +1519,28 @@ Test(gc, dump)
     weir_gc_collect(WEIR_GC_FULL);
 }
 
+static void *dump_cancelled(void *to)
+{
+    int null = open("/dev/null", O_WRONLY);
+    struct node *one = make(&node_type);
+    pthread_cancel(pthread_self());
+    long dumped = weir_gc_dump(null, NULL, 0), leaks = weir_gc_leaks(null);
+    *(bool *)to = dumped == 1 && leaks >= 1 && weir_gc_collect(WEIR_GC_FULL) == 0;
+    weir_unref(one);
+    close(null); /* here it ends, if not before */
+    pthread_testcancel();
+    return to;
+}
+
+Test(gc, dump_is_no_point_of_cancellation)
+{
+    pthread_t thread;
+    bool good = false;
+    void *result;
+    must(pthread_create(&thread, NULL, dump_cancelled, &good) == 0 && pthread_join(thread, &result) == 0, "a thread");
+    must(good && result == PTHREAD_CANCELED, "the thread ended while it wrote");
+}
+
 static void *share_one(void *out)
 {
     *(struct node **)out = weir_share(make(&node_type));
