@@ -12,11 +12,16 @@ import threading
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "preload"))
-from harness import SOURCE, WORK, Failure, Skip, case, clean_environment, expect, main  # noqa: E402
+from harness import SOURCE, WORK, Failure, Skip, build_folder, case, clean_environment, expect, main  # noqa: E402
 
 BUILD = Path(WORK.name) / "musl"
 WORKLOADS = ("churn", "handoff", "large", "phases", "zeroed")
+INCLUDE = Path("/usr/include")
 MIB = 1024  # of KiB
+# What glibc's argp.h takes from its other headers.
+ARGP = ("-D__BEGIN_DECLS=", "-D__END_DECLS=", "-D__THROW=", "-D__nonnull(x)=",
+        "-D__LDOUBLE_REDIRECTS_TO_FLOAT128_ABI=0")
+PATHS = ("WEIR_LIBDIR", "WEIR_LIBEXECDIR", "WEIR_SUITE_DIR", "WEIR_JEMALLOC", "WEIR_MIMALLOC", "WEIR_TCMALLOC")
 LOCK = threading.Lock()
 
 
@@ -27,27 +32,29 @@ def output_of(command, folder=BUILD, **extra):
     return done.stdout
 
 
-def compiler():
-    """musl-gcc, with the kernel's headers, which Debian keeps with those of the other C library."""
+def compiler(folder, *headers):
+    """musl-gcc, with the kernel's headers and others, which Debian keeps with those of the other C library."""
     if shutil.which("musl-gcc") is None:
         raise Skip("musl-gcc is missing")
     arch = subprocess.run(["gcc", "-print-multiarch"], capture_output=True, text=True, check=False).stdout.strip()
-    kernel = BUILD / "kernel"
-    kernel.mkdir(parents=True)
-    for name, path in (("linux", "linux"), ("asm-generic", "asm-generic"), ("asm", f"{arch}/asm")):
-        (kernel / name).symlink_to(Path("/usr/include") / path)
-    return f"musl-gcc -idirafter {kernel}"
+    folder.mkdir(parents=True)
+    for name in ("linux", "asm-generic", "asm", *headers):
+        found = [path for path in (INCLUDE / name, INCLUDE / arch / name) if path.exists()]
+        if not found:
+            raise Skip(f"{name} is missing")
+        (folder / name).symlink_to(found[0])
+    return ["musl-gcc", "-idirafter", str(folder)]
 
 
 def build():
     if (SOURCE / "config.status").exists():
         raise Skip("the source folder is a build itself: configure builds in no other then")
     # musl-gcc's libgcc is the other C library's: unwinding is left out.
-    cc = compiler()
-    output_of([SOURCE / "configure", f"CC={cc}", "CFLAGS=-O2 -fno-exceptions", "--disable-tools", "--disable-static",
-               "--enable-werror"])
+    cc = compiler(BUILD / "kernel")
+    output_of([SOURCE / "configure", f"CC={' '.join(cc)}", "CFLAGS=-O2 -fno-exceptions", "--disable-tools",
+               "--disable-static", "--enable-werror"])
     output_of(["make", "-j2", "all", *(f"bench/{name}" for name in WORKLOADS)])
-    output_of([*cc.split(), "-O1", "-g", SOURCE / "tests/user/musl.c", "-o", "program", "-pthread"])
+    output_of([*cc, "-O1", "-g", SOURCE / "tests/user/musl.c", "-o", "program", "-pthread"])
 
 
 @functools.cache
@@ -93,6 +100,21 @@ def same_output(**extra):
 @case("the libraries build, without a warning and without the command")
 def _():
     expect(built(".libs/libweir.so").is_file() and not (BUILD / "weir").exists(), "a file is missing, or one too many")
+
+
+@case("the command's sources compile without a warning")
+def _():
+    # Only that: its libraries are built for the other C library here.
+    headers = Path(WORK.name) / "headers"
+    cc = compiler(headers, "jansson.h", "jansson_config.h", "zstd.h", "argp.h")
+    (headers / "bits").mkdir()
+    (headers / "bits" / "floatn.h").touch()
+    sources = [*SOURCE.glob("tools/weir/*.c"), *SOURCE.glob("tools/replay/*.c")]
+    expect(len(sources) > 20, "no sources")
+    for source in sources:
+        output_of([*cc, "-std=gnu11", "-fsyntax-only", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE", *ARGP,
+                   *(f'-D{name}=""' for name in PATHS), "-DHAVE_CONFIG_H", "-I", build_folder(),
+                   "-I", SOURCE / "include", "-I", SOURCE / "src", source], folder=SOURCE)
 
 
 @case("Weir is in the program")

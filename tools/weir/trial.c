@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "child.h"
+#include "libc.h"
 #include "measure.h"
 #include "relay.h"
 
@@ -122,7 +123,7 @@ static void note_stuck(struct trial *t, const char *what, const struct process *
     if (t->problem != NULL || !process_is_stuck(p) || measure_interrupted() != 0)
         return;
     bool terminal = p->stopped == SIGTTIN || p->stopped == SIGTTOU;
-    t->problem = text_format("%sstopped by SIG%s and not continued within %g s%s", what, sigabbrev_np(p->stopped),
+    t->problem = text_format("%sstopped by SIG%s and not continued within %g s%s", what, libc_signal_name(p->stopped),
                              process_stop_patience, terminal ? ": it asks for the terminal" : "");
 }
 
