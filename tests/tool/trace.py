@@ -688,6 +688,7 @@ else:
 # ---- a recording that is damaged
 
 for raw in others(pipe)[:1]:
+    copy = shutil.copy(raw, os.path.join(scratch.name, "copy.raw"))
     with open(raw, "r+b") as file:
         file.seek(24)  # `started` in src/trace/raw.h
         file.write(b"\xff" * 7 + b"\x7f")
@@ -696,6 +697,15 @@ for raw in others(pipe)[:1]:
     check(
         done.returncode == 0 and about(path)["about"]["date"] == "",
         "a recording with a date that cannot be makes a trace without one",
+        done.stderr,
+    )
+    with open(copy, "r+b") as file:
+        file.seek(72)  # `stopped`
+        file.write(b"\0\0\xff\xff")
+    done = weir("trace", "-o", path, "--convert", copy)
+    check(
+        done.returncode == 0 and "recording stopped: for a reason that cannot be read" in done.stderr,
+        "one that stopped for no error that there is says so",
         done.stderr,
     )
 finish()

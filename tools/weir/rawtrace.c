@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -103,13 +104,20 @@ static bool is_running(const struct wr_raw_header *header)
     return readlink(link, path, sizeof path - 1) > 0 && strncmp(path, header->program, sizeof path) == 0;
 }
 
+/** Why recording ended early; NULL: it did not. */
+static const char *stopped(const struct wr_raw_header *header)
+{
+    const char *why = header->stopped < INT_MAX ? strerrordesc_np((int)header->stopped) : NULL;
+    return header->stopped == 0 ? NULL : why != NULL ? why : "for a reason that cannot be read";
+}
+
 bool raw_look(const char *path, struct raw_about *about)
 {
     size_t size;
     const struct wr_raw_header *header = map_file(path, &size);
     if (header == NULL)
         return false;
-    *about = (struct raw_about){(pid_t)header->pid, is_running(header), (int)header->stopped};
+    *about = (struct raw_about){(pid_t)header->pid, is_running(header), stopped(header)};
     munmap((void *)(uintptr_t)header, size);
     return true;
 }
@@ -545,7 +553,7 @@ static json_t *make_about(const struct merge *m)
     json_object_set_new(about, "pid", json_integer(h->pid));
     json_object_set_new(about, "parent", json_integer(h->parent));
     json_object_set_new(about, "forked", json_boolean(h->forked));
-    json_object_set_new(about, "stopped", h->stopped != 0 ? json_string(strerror((int)h->stopped)) : json_null());
+    json_object_set_new(about, "stopped", h->stopped != 0 ? json_string(stopped(h)) : json_null());
     return about;
 }
 

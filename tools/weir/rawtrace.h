@@ -11,8 +11,8 @@
 /** What a raw file's head says. */
 struct raw_about {
     pid_t pid;
-    bool running; /* the process is still there, and this program in it */
-    int stopped;  /* errno that ended recording early; 0 */
+    bool running;        /* the process is still there, and this program in it */
+    const char *stopped; /* why recording ended early; NULL: it did not */
 };
 
 /** What became of a raw file. */

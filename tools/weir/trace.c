@@ -129,8 +129,8 @@ static void tell(const char *to, const struct raw_result *r, const struct raw_ab
 {
     tool_say("%s: %llu call%s in %u thread%s, at most %s live; %s on disk", to, (unsigned long long)r->calls,
              plural(r->calls), r->threads, plural(r->threads), text_bytes(r->peak), text_bytes(r->size));
-    if (about->stopped != 0)
-        tool_say("%s: it lacks the end, because recording stopped: %s", to, strerror(about->stopped));
+    if (about->stopped != NULL)
+        tool_say("%s: it lacks the end, because recording stopped: %s", to, about->stopped);
     if (r->lost > 0)
         tool_say("%s: it lacks %llu call%s of signal handlers that came in the midst of another call", to,
                  (unsigned long long)r->lost, plural(r->lost));
