@@ -332,18 +332,21 @@ static void record_inside(unsigned op, uintptr_t address, uint64_t size)
 static WR_COLD void record_slow(unsigned op, uintptr_t address, uint64_t size)
 {
     struct wr_recorder *r = wr_recorder;
-    int saved = errno;
+    int saved = errno, state;
 
     if (inside || (r->limit == NULL && r->full != NULL)) {
         count_lost();
         return;
     }
     inside = true;
+    /* What writes to files is a point of cancellation, and malloc must be none. */
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
     atomic_signal_fence(memory_order_seq_cst);
     if (prepare())
         record_inside(op, address, size);
     atomic_signal_fence(memory_order_seq_cst);
     inside = false;
+    pthread_setcancelstate(state, NULL);
     errno = saved;
 }
 

@@ -685,6 +685,37 @@ else:
         errors,
     )
 
+# ---- threads that are cancelled
+
+CANCEL = """#include <pthread.h>
+#include <stdlib.h>
+static int steps;
+static void *work(void *arg)
+{
+    pthread_cancel(pthread_self());
+    for (int i = 0; i < 200000; i++)
+        free(malloc(100));
+    steps++;
+    pthread_testcancel();
+    steps++;
+    return arg;
+}
+int main(void)
+{
+    pthread_t thread;
+    void *result = NULL;
+    return pthread_create(&thread, NULL, work, NULL) != 0 || pthread_join(thread, &result) != 0 ||
+           result != PTHREAD_CANCELED || steps != 1;
+}
+"""
+done, _ = trace(compile_c("cancel", CANCEL, "-O0", "-pthread", "-fno-builtin"))
+check(
+    done.returncode == 0 and re.search(r" 4\d{5} calls in 2 threads", done.stderr),
+    "malloc and free are no points of cancellation while they are recorded",
+    done.returncode,
+    done.stderr,
+)
+
 # ---- a recording that is damaged
 
 for raw in others(pipe)[:1]:
