@@ -291,6 +291,11 @@ def _():
     command = (sys.executable, SOURCE / "bench" / "ebb-all", "--ebb", program("ebb"))
     for args, status, words in ((("--with=x",), 2, "NAME=PATH"), (("--rounds=0",), 2, "more than 0"),
                                 (("nothing",), 2, "no pattern begins with nothing"),
+                                (("--scale=nan",), 2, "more than 0"), (("--idle=-1",), 2, "0 or more"),
+                                (("--ebb=/no/such",), 2, "cannot run /no/such"),
+                                (("--python=/no/such", "rows"), 2, "cannot run /no/such"),
+                                ((f"--out={__file__}",), 2, f"cannot write to {__file__}: File exists"),
+                                (("--out=/proc/x",), 2, "cannot write to /proc/x: "),
                                 (("--list", "--with=none=/nowhere.so"), 0, "none: /nowhere.so cannot be preloaded")):
         result = run(*command, *args, preload=False)
         expect(result.status == status and words in result.err, f"{args}: not '{words}'", result)
@@ -342,7 +347,9 @@ def _():
         expect(package in result.err, f"{package} is not named", result)
     for args, words in ((("--with=x=/nowhere.so",), "/nowhere.so cannot be preloaded"),
                         (("--rounds=0",), "more than 0"), (("--size=trees",), "MEASUREMENT=N"),
-                        (("--build", "/nowhere"), "no bench/objects")):
+                        (("--build", "/nowhere"), "no bench/objects"),
+                        ((f"--out={__file__}",), f"cannot write to {__file__}: File exists"),
+                        (("--out", WORK.name, "--page=/proc/x"), "cannot write to /proc/x: ")):
         result = objects_all(*args)
         expect(result.status == 2 and words in result.err, f"{args}: not '{words}'", result)
 
