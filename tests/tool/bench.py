@@ -233,6 +233,15 @@ else:
 
 # ---- mistakes
 
+folder = os.path.dirname(SUITE)
+for command, words in (
+    (["make-page", WEIR], "Usage: make-page WEIR RESULTS SOURCE"),
+    (["regret-plot", "true"], "Usage: regret-plot PROGRAM FILE.svg"),
+    (["regret-plot", "false", "/proc/no/plot.svg"], "cannot write /proc/no/plot.svg"),
+):
+    done = subprocess.run([os.path.join(folder, command[0]), *command[1:]], stderr=subprocess.PIPE, text=True)
+    lack = "no gnuplot" in done.stderr
+    check(done.returncode == 2 and (lack or words in done.stderr), f"{command[0]}: {words}", done.stderr)
 broken = (
     ({"name": "a b", "command": "true"}, "more than letters"),
     ({"name": "a", "command": "true", "kind": "toy"}, "not 'toy'"),
