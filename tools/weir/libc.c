@@ -21,6 +21,8 @@ char *libc_version(void) { return text_format("glibc %s", gnu_get_libc_version()
 
 const char *libc_signal_name(int number) { return sigabbrev_np(number); }
 
+const char *libc_errno_text(int number) { return strerrordesc_np(number); }
+
 void libc_at_exit(void (*function)(int status, void *unused)) { on_exit(function, NULL); }
 
 #else
@@ -40,6 +42,12 @@ const char *libc_signal_name(int number)
         [SIGPROF] = "PROF", [SIGIO] = "IO",     [SIGWINCH] = "WINCH", [SIGPWR] = "PWR",   [SIGSYS] = "SYS",
     };
     return number > 0 && (size_t)number < TOOL_COUNT(name) ? name[number] : NULL;
+}
+
+const char *libc_errno_text(int number)
+{
+    const char *text = strerror(number); /* one and the same for all that are none, 1 << 20 among them */
+    return strcmp(text, strerror(1 << 20)) != 0 ? text : NULL;
 }
 
 static void (*at_exit)(int status, void *unused);

@@ -20,6 +20,9 @@ bool libc_is_for(const char *loader);
 /** A signal's name without SIG, as in "TERM"; NULL if it has none. Not to be freed. */
 const char *libc_signal_name(int number);
 
+/** What an errno says, as in "No such file or directory"; NULL if it is none. Not to be freed. */
+const char *libc_errno_text(int number);
+
 /** Calls `function` at exit with the status, or with 0 where the C library does not tell. */
 void libc_at_exit(void (*function)(int status, void *unused));
 

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "json.h"
+#include "libc.h"
 #include "map.h"
 #include "trace/raw.h"
 #include "tracefile.h"
@@ -107,7 +108,7 @@ static bool is_running(const struct wr_raw_header *header)
 /** Why recording ended early; NULL: it did not. */
 static const char *stopped(const struct wr_raw_header *header)
 {
-    const char *why = header->stopped < INT_MAX ? strerrordesc_np((int)header->stopped) : NULL;
+    const char *why = header->stopped < INT_MAX ? libc_errno_text((int)header->stopped) : NULL;
     return header->stopped == 0 ? NULL : why != NULL ? why : "for a reason that cannot be read";
 }
 
