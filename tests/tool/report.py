@@ -116,6 +116,13 @@ check(
     "a long command is cut, and control characters do not reach the terminal",
     done.stderr,
 )
+for character in "é", "€", "😀":
+    shown = [weir("run", "true", "x" * pad + character * 100).stderr for pad in range(4)]
+    check(
+        all(character in text and "\ufffd" not in text for text in shown),
+        f"a long command is not cut within a character of {len(character.encode())} bytes",
+        "".join(shown),
+    )
 
 # ---- where it goes
 

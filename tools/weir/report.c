@@ -85,6 +85,19 @@ static const char *why_silent(const struct report *r)
 
 /* ---- text ------------------------------------------------------------------------------------------------------ */
 
+/** Takes off the end of `text` the character of UTF-8 that it lacks bytes of. */
+static void drop_cut_character(char *text)
+{
+    char *end = text + strlen(text), *c = end;
+    while (c > text && ((unsigned char)c[-1] & 0xc0) == 0x80) /* a byte that goes on with a character */
+        c--;
+    if (c == text || (unsigned char)*--c < 0xc0)
+        return;
+    int bytes = (unsigned char)*c >= 0xf0 ? 4 : (unsigned char)*c >= 0xe0 ? 3 : 2;
+    if (end - c < bytes)
+        *c = '\0';
+}
+
 static void print_ending(const struct report *r, FILE *stream)
 {
     enum { WIDEST = 60 };
@@ -92,6 +105,8 @@ static void print_ending(const struct report *r, FILE *stream)
     size_t length = 0;
     for (char *const *arg = r->command; *arg != NULL && length < WIDEST; arg++)
         length += (size_t)snprintf(name + length, sizeof name - length, "%s%s", length > 0 ? " " : "", *arg);
+    if (length > WIDEST)
+        drop_cut_character(name);
     for (char *c = name; *c != '\0'; c++)
         if ((unsigned char)*c < ' ' || *c == 0x7f)
             *c = ' ';
