@@ -55,14 +55,17 @@ bool wr_purge_zeroes(void) { return zeroes; }
  * What was learnt of small drops says nothing of a large one: where less than half is left of the least that those
  * cycles had in use, of those of one proof the one that had more, they are over, and the widening does not count. In a
  * process with threads the second such cycle is proof enough, for when it falls idle the purger narrows the bound. A
- * single-threaded one has nobody to do that; there it takes three of the last few that left nearly as much in use each,
- * or many, and the widening is never more than a few times what is in use, so that it goes with the blocks when a loop
- * ends; small programs may have more, for a few blocks are little beside what even a small loop takes. */
+ * single-threaded one has nobody to do that, and a server that is idle after some requests would keep what they took.
+ * There a cycle counts only if what came again cost a good part of its time; it takes three of the last few that left
+ * nearly as much in use each, or many; and the widening is never more than a few times what is in use, so that it goes
+ * with the blocks when a loop ends; small programs may have more, for a few blocks are little beside what even a small
+ * loop takes. */
 enum {
     WINDOW_MS = 1000,
     REGRET_SHARE = 10, /* of what went back, that comes again */
     VAIN_SHARE = 4,    /* so much that all of it went in vain */
-    PATIENCE = 2,      /* cycles */
+    COSTLY_ALONE = 420 * 1024, /* bytes a millisecond: a sixth of the time, at 1.6 us for 4 KiB to go and come again */
+    PATIENCE = 2,              /* cycles */
     PATIENCE_ALONE = 12,
     ALIKE_ALONE = 3,
     ALIKE_AMONG = 4, /* that they are looked for among: a turn of a loop may have several drops */
@@ -233,13 +236,20 @@ static bool is_proven(size_t trough, size_t *least)
     return alike >= ALIKE_ALONE || regret.cycles >= PATIENCE_ALONE;
 }
 
+/** Whether a cycle is regretted in which so much went back in so many ms, and so much of it came again. */
+static bool was_vain(uint64_t returned, uint64_t again, uint64_t ms)
+{
+    bool dear = !wr_purger_is_absent() || again >= ms * COSTLY_ALONE;
+    return returned > 0 && again > returned / REGRET_SHARE && dear;
+}
+
 /** Judges what has been purged since the window began. pre: purging. */
 static void judge(uint64_t now_ms)
 {
     judge_room(now_ms);
     uint64_t returned = atomic_load_explicit(&wr_account.returned, memory_order_relaxed) - regret.returned;
-    uint64_t again = refaulted() - regret.refaulted;
-    if (!pass_time(now_ms) && returned > 0 && again > returned / REGRET_SHARE) {
+    uint64_t again = refaulted() - regret.refaulted, ms = now_ms - regret.start_ms;
+    if (!pass_time(now_ms) && was_vain(returned, again, ms)) {
         size_t least;
         if (is_proven(load(&regret.trough), &least)) /* what has not come again yet, of much that has, is on its way */
             widen((again > returned / VAIN_SHARE ? wr_max(again, returned) : again) >> WR_PAGE_SHIFT, least);

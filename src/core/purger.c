@@ -193,7 +193,10 @@ static WR_COLD void start(void)
         atomic_store_explicit(&state, 0, memory_order_release);
 }
 
-bool wr_purger_is_absent(void) { return wr_os_alone() || atomic_load_explicit(&lonely, memory_order_relaxed); }
+bool wr_purger_is_absent(void)
+{
+    return wr_os_alone() || wr_options.purger == WR_PURGER_OFF || atomic_load_explicit(&lonely, memory_order_relaxed);
+}
 
 void wr_purger_call(void)
 {

@@ -16,7 +16,8 @@ void wr_purger_call(void);
 /** Says that a thread has come that uses the heap: a process that was found to have but one may have a purger now. */
 void wr_purger_thread_comes(void);
 
-/** Whether none runs and none will be made for what there is to do: the process has one thread, as far as is known. */
+/** Whether none runs and none will be made for what there is to do: the process has one thread, as far as is known, or
+ *  WEIR_PURGER is off. */
 bool wr_purger_is_absent(void);
 
 /** In a forked child: there is none. */

@@ -147,3 +147,23 @@ Test(purge, steady_use_returns_nothing)
     must(after.used <= before.used + before.used / 10, "used grew from %llu to %llu", (unsigned long long)before.used,
          (unsigned long long)after.used);
 }
+
+/** A process of one thread that builds and drops now and then keeps nothing for it: once it falls idle nobody would
+ *  come by to give that back. What comes again here is little beside the time, however fast or slow the machine. */
+Test(purge, a_server_of_one_thread_keeps_nothing_for_its_next_request)
+{
+    enum { REQUESTS = 20, SIZE = 1000, KEPT = 50, PAUSE_MS = 100 };
+    fill(SIZE);
+    empty(KEPT);
+    for (unsigned request = 0; request < REQUESTS; request++) {
+        wr_os_nap(PAUSE_MS);
+        for (size_t i = 0; i < BLOCKS; i++)
+            if (block[i] == NULL)
+                must((block[i] = weir_malloc(SIZE)) != NULL, "no memory");
+        empty(KEPT);
+    }
+    struct weir_stats stats = now();
+    uint64_t limit = wr_max(wr_options.slack, stats.used / 8) + 256 * WR_KIB; /* a heap's batches */
+    must(stats.slack <= limit, "%llu KiB of slack with %llu KiB used", (unsigned long long)stats.slack / 1024,
+         (unsigned long long)stats.used / 1024);
+}
